@@ -1,0 +1,3 @@
+from cqlbench.cli import main
+
+main()

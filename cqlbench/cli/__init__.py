@@ -1,0 +1,36 @@
+"""The command line: `cqlbench datasets | train | evaluate | retry | price | scores | statistics | figures | report`.
+
+Each room adds its own commands; what is slow to import is imported inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# One thread per run: torch reads this when it is imported, and two runs that each take two threads crawl.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import typer
+
+from cqlbench.cli import analysis, datasets, suites, train
+from cqlbench.errors import UserError
+
+app = typer.Typer(
+    help="A benchmark and ablation harness for Conservative Q-Learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for room in (datasets, train, suites, analysis):
+    room.add_commands(app)
+
+
+def main() -> None:
+    """Runs the command; a user's mistake ends in one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"cqlbench: {error}", file=sys.stderr)
+        sys.exit(2)

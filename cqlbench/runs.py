@@ -1,0 +1,141 @@
+"""What a run is: one (dataset, method, seed) with its budget; its identity, its folder and its command line.
+
+Every run has one folder, shared by all suites, so that the same run is never trained twice. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cqlbench.algorithms.configs import MethodConfig
+from cqlbench.algorithms.registry import find_algorithm
+from cqlbench.errors import UserError
+
+# What a finished run folder holds. `status.json` is written last: where it is, the run is over.
+STATUS = "status.json"
+CONFIG = "config.json"
+PROVENANCE = "provenance.json"
+TIMING = "timing.json"
+TRAIN = "train.csv"
+EVALUATION = "evaluation.csv"
+EPISODES = "episodes.csv"
+VALUES = "values.csv"
+POLICY = "policy.safetensors"
+LOG = "run.log"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The budget of a run and how it is judged; the same for every method of a suite."""
+
+    updates: int = 10_000
+    # An evaluation after every so many updates; the last update is always evaluated.
+    evaluate_every: int = 2_000
+    # Episodes per evaluation, the policy acting by its mean.
+    episodes: int = 10
+    # States from which predicted value and true value are compared, at each evaluation; 0 leaves it out.
+    value_states: int = 32
+
+    def __post_init__(self) -> None:
+        for key, lowest in (("updates", 1), ("evaluate_every", 1), ("episodes", 1), ("value_states", 0)):
+            value = getattr(self, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+                raise UserError(f"{key}: {value!r} is not allowed; it must be a whole number from {lowest}.")
+
+    def evaluation_points(self) -> list[int]:
+        """The updates after which the run is evaluated, the last one included."""
+        points = list(range(self.evaluate_every, self.updates + 1, self.evaluate_every))
+        return points if points and points[-1] == self.updates else [*points, self.updates]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One (dataset, method, seed). `algorithm` is a registered name or a user's `my_method.py:MyMethod`."""
+
+    dataset: str
+    algorithm: str
+    config: MethodConfig
+    protocol: Protocol
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]+(/[a-z0-9-]+)*", self.dataset):
+            raise UserError(f"dataset: {self.dataset!r} is not an id; ids look like hopper/medium-v0.")
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise UserError(f"seed: {self.seed!r} is not allowed; it must be a whole number from 0.")
+
+    @property
+    def config_hash(self) -> str:
+        """Eight hex digits over everything but the seed: two runs may be pooled over seeds only where it is equal."""
+        identity = self.description()
+        del identity["seed"]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def name(self) -> str:
+        """`<algorithm>/<readable settings>-<config hash>`; the class name stands for a user's own method."""
+        short = re.sub(r"[^A-Za-z0-9_-]", "-", find_algorithm(self.algorithm).algorithm) if ":" in self.algorithm else self.algorithm
+        readable = ",".join(f"{key}={_readable(value)}" for key, value in self.config.changed().items())
+        return f"{short}/{','.join(filter(None, [readable, f'updates={self.protocol.updates}']))}-{self.config_hash}"
+
+    def folder(self, results: Path) -> Path:
+        """`<results>/runs/<dataset>/<algorithm>/<readable settings>-<config hash>/seed=<n>`."""
+        return Path(results) / "runs" / self.dataset / self.name / f"seed={self.seed}"
+
+    def description(self) -> dict[str, Any]:
+        """Every value, defaults included: what `config.json` holds."""
+        return {
+            "dataset": self.dataset,
+            "algorithm": self.algorithm,
+            "settings": self.config.settings(),
+            "protocol": dataclasses.asdict(self.protocol),
+            "seed": self.seed,
+        }
+
+    def arguments(self) -> list[str]:
+        """The words after `cqlbench train` that make this run again."""
+        words = ["--dataset", self.dataset, "--method", self.algorithm, "--seed", str(self.seed)]
+        for key, value in dataclasses.asdict(self.protocol).items():
+            words += [f"--{key.replace('_', '-')}", str(value)]
+        for key, value in self.config.changed().items():
+            words += [f"--{key.replace('_', '-')}", _readable(value)]
+        return words
+
+
+def make_run(
+    dataset: str, algorithm: str, settings: dict[str, Any], protocol: Protocol, seed: int
+) -> Run:
+    """The run with `settings` over the method's defaults. Raises UserError as MethodConfig.resolve does."""
+    return Run(dataset, algorithm, find_algorithm(algorithm).config.resolve(settings), protocol, seed)
+
+
+def read_run(folder: Path) -> Run:
+    """The run whose `config.json` lies in `folder`. Raises UserError where there is none or it cannot be read."""
+    path = Path(folder) / CONFIG
+    try:
+        description = json.loads(path.read_text())
+        return make_run(
+            description["dataset"],
+            description["algorithm"],
+            description["settings"],
+            Protocol(**description["protocol"]),
+            description["seed"],
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; {folder} is not a run folder.") from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a run's config ({error}).") from error
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "null"
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
