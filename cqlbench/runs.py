@@ -81,7 +81,7 @@ class Run:
     def name(self) -> str:
         """`<algorithm>/<readable settings>-<config hash>`; the class name stands for a user's own method."""
         short = re.sub(r"[^A-Za-z0-9_-]", "-", find_algorithm(self.algorithm).algorithm) if ":" in self.algorithm else self.algorithm
-        readable = ",".join(f"{key}={_readable(value)}" for key, value in self.config.changed().items())
+        readable = ",".join(f"{key}={readable(value)}" for key, value in self.config.changed().items())
         return f"{short}/{','.join(filter(None, [readable, f'updates={self.protocol.updates}']))}-{self.config_hash}"
 
     def folder(self, results: Path) -> Path:
@@ -104,7 +104,7 @@ class Run:
         for key, value in dataclasses.asdict(self.protocol).items():
             words += [f"--{key.replace('_', '-')}", str(value)]
         for key, value in self.config.changed().items():
-            words += [f"--{key.replace('_', '-')}", _readable(value)]
+            words += [f"--{key.replace('_', '-')}", readable(value)]
         return words
 
 
@@ -133,7 +133,8 @@ def read_run(folder: Path) -> Run:
         raise UserError(f"{path} is not a run's config ({error}).") from error
 
 
-def _readable(value: Any) -> str:
+def readable(value: Any) -> str:
+    """A setting as words of a folder name, a label or a command line: 10.0 is `10`, True is `true`."""
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
