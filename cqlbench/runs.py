@@ -81,8 +81,8 @@ class Run:
     def name(self) -> str:
         """`<algorithm>/<readable settings>-<config hash>`; the class name stands for a user's own method."""
         short = re.sub(r"[^A-Za-z0-9_-]", "-", find_algorithm(self.algorithm).algorithm) if ":" in self.algorithm else self.algorithm
-        readable = ",".join(f"{key}={readable(value)}" for key, value in self.config.changed().items())
-        return f"{short}/{','.join(filter(None, [readable, f'updates={self.protocol.updates}']))}-{self.config_hash}"
+        settings = ",".join(f"{key}={readable(value)}" for key, value in self.config.changed().items())
+        return f"{short}/{','.join(filter(None, [settings, f'updates={self.protocol.updates}']))}-{self.config_hash}"
 
     def folder(self, results: Path) -> Path:
         """`<results>/runs/<dataset>/<algorithm>/<readable settings>-<config hash>/seed=<n>`."""
