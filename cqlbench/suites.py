@@ -1,0 +1,221 @@
+"""A suite: one YAML file that selects datasets x methods x seeds under one budget, and says what is expected.
+
+A suite only selects. Its runs live in the store shared by all suites, so two suites that name the same run train it
+once. Everything a person can get wrong in the file is found here, before any job starts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from cqlbench.algorithms.configs import MethodConfig
+from cqlbench.algorithms.registry import find_algorithm
+from cqlbench.errors import UserError
+from cqlbench.runs import Protocol, Run, readable
+from cqlbench.tasks import TASKS
+
+KINDS = ("random", "medium", "medium-replay", "medium-expert", "random-expert", "expert")
+KNOWN_DATASETS = tuple(f"{task}/{kind}-v0" for task in TASKS for kind in KINDS)
+TYPES = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number", "string": "text"}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One column of the comparison: an algorithm with its settings.
+
+    `family` is its entry in the suite file, `axes` the settings that entry sweeps, with this method's values, and
+    `label` both together: `cql cql_alpha=10`. The main comparison shows each family's one `headline` method.
+    """
+
+    label: str
+    family: str
+    algorithm: str
+    config: MethodConfig
+    axes: dict[str, Any]
+    headline: bool
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite file says, checked and with every list of settings multiplied out into methods."""
+
+    name: str
+    title: str
+    note: str
+    datasets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    protocol: Protocol
+    methods: tuple[Method, ...]
+    claims: tuple[dict[str, Any], ...]
+
+    @property
+    def axes(self) -> list[str]:
+        """The swept settings of all methods, sorted."""
+        return sorted({key for method in self.methods for key in method.axes})
+
+    def runs(self) -> list[tuple[Method, Run]]:
+        """Every run beside the method it belongs to, by dataset, then method, then seed, in the file's order."""
+        return [
+            (method, Run(dataset, method.algorithm, method.config, self.protocol, seed))
+            for dataset in self.datasets
+            for method in self.methods
+            for seed in self.seeds
+        ]
+
+
+def load_suite(path: Path | str) -> Suite:
+    """Reads and checks a suite file.
+
+    Raises UserError, on one line, where the file is missing or not YAML and for the first key or value that is not
+    allowed: it names the file, the key, the value and what is allowed.
+    """
+    try:
+        return _build(_read(Path(path)))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of the file, of the shape the schema allows."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"this suite file cannot be read ({error.strerror}).") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(f"{line}this is not YAML ({error.problem}).") from error
+    schema = yaml.safe_load((resources.files("cqlbench") / "suite.schema.yaml").read_text())
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(content), key=lambda error: error.json_path)
+    if errors:
+        raise UserError(_explain(errors[0]))
+    return content
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    """The schema's complaint as a sentence with the key, the value and what is allowed."""
+    key = ".".join(str(part) for part in error.absolute_path)
+    rule: Any = error.validator_value
+    if error.validator == "additionalProperties":
+        unknown = next(name for name in error.instance if name not in error.schema["properties"])
+        key = f"{key}.{unknown}" if key else str(unknown)
+        return f"{key}: no such key; the allowed ones are {', '.join(error.schema['properties'])}."
+    if error.validator == "required":
+        missing = next(name for name in rule if name not in error.instance)
+        return f"{key}.{missing} is missing." if key else f"{missing} is missing."
+    allowed = {
+        "type": lambda: " or ".join(TYPES.get(name, name) for name in ([rule] if isinstance(rule, str) else rule)),
+        "enum": lambda: f"one of {', '.join(rule)}",
+        "minimum": lambda: f"from {rule}",
+        "exclusiveMinimum": lambda: f"above {rule}",
+        "minItems": lambda: f"a list of at least {rule}",
+        "minProperties": lambda: f"a mapping with at least {rule} entry",
+        "uniqueItems": lambda: "a list in which nothing stands twice",
+        "pattern": lambda: f"of the form {rule}",
+    }[str(error.validator)]()
+    return f"{key or 'the file'}: {error.instance!r} is not allowed; it must be {allowed}."
+
+
+def _build(content: dict[str, Any]) -> Suite:
+    """The suite, with everything checked that a schema cannot say."""
+    for dataset in content["datasets"]:
+        if dataset not in KNOWN_DATASETS:
+            tasks, kinds = ", ".join(TASKS), ", ".join(KINDS)
+            raise UserError(
+                f"datasets: {dataset!r} does not exist; ids are <task>/<kind>-v0 with a task of {tasks} "
+                f"and a kind of {kinds}."
+            )
+    methods = _methods(content)
+    families = [method.family for method in methods if method.headline]
+    for index, claim in enumerate(content.get("claims", [])):
+        for key, allowed in (("method", families), ("reference", families), ("dataset", content["datasets"])):
+            if key in claim and claim[key] not in allowed:
+                raise UserError(
+                    f"claims.{index}.{key}: {claim[key]!r} is not in this suite; it must be one of {', '.join(allowed)}."
+                )
+    return Suite(
+        name=content["name"],
+        title=content.get("title", content["name"]),
+        note=content.get("note", ""),
+        datasets=tuple(content["datasets"]),
+        seeds=tuple(content["seeds"]),
+        protocol=Protocol(**content.get("protocol", {})),
+        methods=methods,
+        claims=tuple(content.get("claims", [])),
+    )
+
+
+def _methods(content: dict[str, Any]) -> tuple[Method, ...]:
+    """Every entry under `methods`, its lists multiplied out."""
+    common, headline = content.get("common", {}), content.get("headline", {})
+    methods: list[Method] = []
+    used_keys: set[str] = set()
+    for family, entry in content["methods"].items():
+        algorithm = entry.get("algorithm", family)
+        try:
+            config = find_algorithm(algorithm).config
+        except UserError as error:
+            raise UserError(f"methods.{family}: {error}") from error
+        shared = {key: value for key, value in common.items() if key in config.__dataclass_fields__}
+        own = {key: value for key, value in entry.items() if key != "algorithm"}
+        used_keys.update(shared)
+
+        choices: dict[str, list[Any]] = {}
+        for place, settings in (("common", shared), (f"methods.{family}", own)):
+            for key, value in settings.items():
+                values = value if isinstance(value, list) else [value]
+                choices[key] = [_resolve(place, config, {key: one}, key) for one in values]
+                if len(set(choices[key])) < len(values):
+                    raise UserError(f"{place}.{key}: {value!r} is not allowed; a value stands in it twice.")
+        swept = [key for key in choices if isinstance({**shared, **own}[key], list)]
+        shown = {key: _headline_value(family, config, key, choices[key], headline) for key in swept}
+
+        for combination in itertools.product(*choices.values()):
+            settings = dict(zip(choices, combination, strict=True))
+            axes = {key: settings[key] for key in swept}
+            methods.append(
+                Method(
+                    label=" ".join([family, *(f"{key}={readable(value)}" for key, value in axes.items())]),
+                    family=family,
+                    algorithm=algorithm,
+                    config=config.resolve(settings),
+                    axes=axes,
+                    headline=axes == shown,
+                )
+            )
+    for key in common:
+        if key not in used_keys:
+            raise UserError(f"common.{key}: no method of this suite has this setting.")
+    for key in headline:
+        if not any(key in method.axes for method in methods):
+            raise UserError(f"headline.{key}: no method of this suite sweeps this setting; leave it out.")
+    return tuple(methods)
+
+
+def _resolve(place: str, config: type[MethodConfig], settings: dict[str, Any], key: str) -> Any:
+    """The value of `key` as the config reads it, so that 10 and 10.0 are the same value."""
+    try:
+        return getattr(config.resolve(settings), key)
+    except UserError as error:
+        raise UserError(f"{place}.{error}") from error
+
+
+def _headline_value(
+    family: str, config: type[MethodConfig], key: str, choices: list[Any], headline: dict[str, Any]
+) -> Any:
+    """The value of a swept setting that the main comparison shows."""
+    allowed = ", ".join(readable(value) for value in choices)
+    if key not in headline:
+        raise UserError(
+            f"headline.{key} is missing; {family} sweeps it, so say which value the main comparison shows: {allowed}."
+        )
+    value = _resolve("headline", config, {key: headline[key]}, key)
+    if value not in choices:
+        raise UserError(f"headline.{key}: {headline[key]!r} is not among the values {family} sweeps: {allowed}.")
+    return value
