@@ -1,7 +1,9 @@
-"""Rolls behaviour policies out into episodes; the kinds of local dataset."""
+"""Rolls behaviour policies out into episodes, and restores the simulator states they pass through."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,6 +33,26 @@ def simulator_state(env: gymnasium.Env) -> tuple[np.ndarray, np.ndarray]:
     return inner.state[:1].copy(), inner.state[1:].copy()
 
 
+def restore(env: gymnasium.Env, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+    """Puts the simulator into the state (qpos, qvel), its clock and time limit at zero; returns the observation there.
+
+    What the simulator keeps besides (MuJoCo's warm start) begins anew, so a step from here agrees with the recorded
+    one to about 1e-6, not to the last bit.
+    """
+    env.reset(seed=0)
+    inner = env.unwrapped
+    if hasattr(inner, "data"):
+        inner.set_state(qpos, qvel)
+    else:
+        inner.state = np.concatenate([qpos, qvel])
+    return np.asarray(inner._get_obs(), np.float32)
+
+
+def dataset_seed(identity: str) -> int:
+    """The seed that belongs to a name: the same everywhere, and unrelated between names."""
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big")
+
+
 def rollout(
     env: gymnasium.Env, policy: BehaviourPolicy, seed: int, episode: int, max_steps: int | None = None
 ) -> Episode:
@@ -40,7 +62,9 @@ def rollout(
     observations, states, actions, rewards = [observation], [simulator_state(env)], [], []
     terminated = truncated = False
     while not (terminated or truncated) and len(actions) != max_steps:
+        # Stepped as it is stored, in float32: a recorded action replayed is the action that was taken.
         action = policy.act(observation.astype(np.float64), generator.standard_normal(len(policy.b3)))
+        action = action.astype(np.float32)
         observation, reward, terminated, truncated, _ = env.step(action)
         observations.append(observation)
         states.append(simulator_state(env))
@@ -54,3 +78,24 @@ def rollout(
         np.asarray([qpos for qpos, _ in states], np.float64),
         np.asarray([qvel for _, qvel in states], np.float64),
     )
+
+
+def collect(env: gymnasium.Env, policies: Sequence[BehaviourPolicy], identity: str, transitions: int) -> list[Episode]:
+    """Episodes of exactly `transitions` transitions in all, an equal share from each policy.
+
+    The last episode of each share is cut to make the count; a cut is a truncation. The policies' episodes alternate:
+    they are ordered by the fraction of their policy's share that lies before them, so that every prefix of the result
+    holds the policies in about equal shares. Episode k starts and acts from (identity, k), k counted in the order of
+    collecting, policy after policy.
+    """
+    seed = dataset_seed(identity)
+    bounds = np.linspace(0, transitions, len(policies) + 1).round().astype(int)
+    episodes: list[tuple[float, Episode]] = []
+    for policy, share in zip(policies, np.diff(bounds), strict=True):
+        done = 0
+        while done < share:
+            episode = rollout(env, policy, seed, len(episodes), max_steps=int(share) - done)
+            episodes.append((done / share, episode))
+            done += len(episode.rewards)
+    # Sorting is stable: at equal fractions the earlier policy comes first.
+    return [episode for _, episode in sorted(episodes, key=lambda entry: entry[0])]

@@ -1,0 +1,98 @@
+"""A dataset as training sees it: contiguous arrays of transitions, and the hash that says which data they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cqlbench.datasets.collect import Episode
+from cqlbench.tasks import Task
+
+_HASHED = (
+    "observations",
+    "actions",
+    "rewards",
+    "next_observations",
+    "terminals",
+    "truncations",
+    "qpos",
+    "qvel",
+)
+
+
+@dataclass(frozen=True)
+class OfflineDataset:
+    """N transitions of E episodes, in the order of their episodes. O and A are the task's sizes.
+
+    `expected_hash` is the package's for this id and this number of transitions, None where it has none; `warning` is
+    one sentence where the two hashes differ. `reference_random` and `reference_expert` are mean undiscounted returns.
+    """
+
+    id: str
+    task: Task
+    observations: np.ndarray  # (N, O) float32
+    actions: np.ndarray  # (N, A) float32, in the environment's units
+    rewards: np.ndarray  # (N,) float32
+    next_observations: np.ndarray  # (N, O) float32
+    terminals: np.ndarray  # (N,) float32: 1 where the task's own rule ended the episode, and nowhere else
+    truncations: np.ndarray  # (N,) float32: 1 where the time limit or the end of collecting cut it
+    episode_lengths: np.ndarray  # (E,) int64
+    qpos: np.ndarray  # (N, ...) float64, the simulator's positions at `observations`
+    qvel: np.ndarray  # (N, ...) float64, its velocities
+    content_hash: str
+    expected_hash: str | None
+    warning: str | None
+    reference_random: float
+    reference_expert: float
+
+    @property
+    def episode_starts(self) -> np.ndarray:
+        """Index of each episode's first transition, (E,) int64."""
+        return np.cumsum(self.episode_lengths) - self.episode_lengths
+
+    @property
+    def episode_returns(self) -> np.ndarray:
+        """Undiscounted return of each episode, (E,) float64; a cut episode's is what it had earned by then."""
+        return np.add.reduceat(self.rewards.astype(np.float64), self.episode_starts)
+
+
+def flatten(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
+    """The array fields of OfflineDataset out of episodes, each of at least one transition.
+
+    Here, once, it is decided what an end means: the last transition of an episode is terminal where the task's own
+    rule ended it and truncated everywhere else, never both. Both keep their true next observation.
+    """
+    lengths = np.array([len(episode.rewards) for episode in episodes], np.int64)
+    last = np.cumsum(lengths) - 1
+    terminated = np.array([episode.terminated for episode in episodes])
+    terminals, truncations = np.zeros((2, lengths.sum()), np.float32)
+    terminals[last] = terminated
+    truncations[last] = ~terminated
+    return {
+        "observations": np.concatenate([episode.observations[:-1] for episode in episodes]),
+        "actions": np.concatenate([episode.actions for episode in episodes]),
+        "rewards": np.concatenate([episode.rewards for episode in episodes]),
+        "next_observations": np.concatenate([episode.observations[1:] for episode in episodes]),
+        "terminals": terminals,
+        "truncations": truncations,
+        "episode_lengths": lengths,
+        "qpos": np.concatenate([episode.qpos[:-1] for episode in episodes]),
+        "qvel": np.concatenate([episode.qvel[:-1] for episode in episodes]),
+    }
+
+
+def hash_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 (hex) of the transitions, whatever file they lie in.
+
+    The simulator states count as float32: a last bit of theirs that differs between processors, while every
+    transition agrees, is not other data.
+    """
+    digest = hashlib.sha256()
+    for name in _HASHED:
+        values = np.ascontiguousarray(arrays[name], "<f4")
+        digest.update(f"{name}{values.shape}".encode())
+        digest.update(values)
+    return digest.hexdigest()
