@@ -17,12 +17,11 @@ import yaml
 
 from cqlbench.algorithms.configs import MethodConfig
 from cqlbench.algorithms.registry import find_algorithm
+from cqlbench.datasets.kinds import parse_id
 from cqlbench.errors import UserError
 from cqlbench.runs import Protocol, Run, readable
-from cqlbench.tasks import TASKS
 
-KINDS = ("random", "medium", "medium-replay", "medium-expert", "random-expert", "expert")
-KNOWN_DATASETS = tuple(f"{task}/{kind}-v0" for task in TASKS for kind in KINDS)
+# What the schema calls a type, in words.
 TYPES = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number", "string": "text"}
 
 
@@ -125,12 +124,7 @@ def _explain(error: jsonschema.ValidationError) -> str:
 def _build(content: dict[str, Any]) -> Suite:
     """The suite, with everything checked that a schema cannot say."""
     for dataset in content["datasets"]:
-        if dataset not in KNOWN_DATASETS:
-            tasks, kinds = ", ".join(TASKS), ", ".join(KINDS)
-            raise UserError(
-                f"datasets: {dataset!r} does not exist; ids are <task>/<kind>-v0 with a task of {tasks} "
-                f"and a kind of {kinds}."
-            )
+        parse_id(dataset)
     methods = _methods(content)
     families = [method.family for method in methods if method.headline]
     for index, claim in enumerate(content.get("claims", [])):
