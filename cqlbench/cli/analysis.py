@@ -1,7 +1,69 @@
+"""From run folders to the report: four commands, each reading what the one before it wrote."""
+
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite file.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The suite's folder of results.")]
+Results = Annotated[Path, typer.Option(help="The folder that holds runs/.")]
+
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds this room's commands."""
+    """Adds `scores`, `statistics`, `figures` and `report`."""
+    app.command(
+        epilog="Example: cqlbench scores workflow/config/quick.yaml --results results --out results/suites/quick"
+    )(scores)
+    app.command(epilog="Example: cqlbench statistics results/suites/quick")(statistics)
+    app.command(epilog="Example: cqlbench figures results/suites/quick")(figures)
+    app.command(
+        epilog="Example: cqlbench report results/suites/quick --suite workflow/config/quick.yaml --results results"
+    )(report)
+
+
+def scores(
+    suite_file: SuiteFile,
+    results: Results = Path("results"),
+    out: Annotated[Path | None, typer.Option(help="Where to write; <results>/suites/<name> where left out.")] = None,
+) -> None:
+    """Collects a suite's run folders into scores.csv, runs.csv and values.csv."""
+    from cqlbench.scores import RUNS, SCORES, VALUES, collect_runs, collect_scores, collect_values, write_table
+    from cqlbench.suites import load_suite
+
+    suite = load_suite(suite_file)
+    folder = out or results / "suites" / suite.name
+    runs = collect_runs(suite, results)
+    write_table(collect_scores(suite, results), folder / SCORES)
+    write_table(runs, folder / RUNS)
+    write_table(collect_values(suite, results), folder / VALUES)
+    counts = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().sort_index().items())
+    print(f"{folder}: {len(runs)} runs ({counts})")
+
+
+def statistics(folder: Folder) -> None:
+    """Computes estimates and intervals over seeds from scores.csv, runs.csv and values.csv into DIR/statistics."""
+    from cqlbench.statistics import write_statistics
+
+    write_statistics(folder)
+
+
+def figures(folder: Folder) -> None:
+    """Draws DIR/statistics into DIR/figures, each figure as SVG and PNG."""
+    from cqlbench.figures import draw_figures
+
+    draw_figures(folder)
+
+
+def report(
+    folder: Folder,
+    suite: Annotated[Path, typer.Option(metavar="SUITE.yaml", help="The suite file.")],
+    results: Results = Path("results"),
+) -> None:
+    """Judges the suite's claims (DIR/claims.csv) and writes DIR/report.html, one page that needs nothing else."""
+    from cqlbench.report.build import write_report
+    from cqlbench.suites import load_suite
+
+    print(write_report(load_suite(suite), folder, results))

@@ -1,0 +1,203 @@
+"""From run folders to three tables: one row per evaluation, one per run, one per comparison of values.
+
+Scores are stored 0-1 (0: the reference random policy, 1: the reference expert) and only ever printed x100.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cqlbench import runs
+from cqlbench.algorithms.registry import find_algorithm
+from cqlbench.errors import UserError
+from cqlbench.runs import Run
+from cqlbench.suites import Method, Suite
+
+
+SCORES = "scores.csv"
+RUNS = "runs.csv"
+VALUES = "values.csv"
+
+# In runs.csv, a method's value of each axis its suite sweeps stands under this prefix; empty where it does not sweep it.
+AXIS = "axis_"
+
+SCORE_COLUMNS = [
+    "dataset", "method", "algorithm", "implementation", "cql_alpha", "seed", "update", "episodes", "return_mean",
+    "return_std", "score", "ref_min", "ref_max", "predicted_value", "true_discounted_return", "status", "code_version",
+    "config_hash", "dataset_hash", "family", "headline",
+]  # fmt: skip
+RUN_COLUMNS = [
+    "dataset", "method", "family", "headline", "seed", "status", "reason", "update", "updates", "seconds",
+    "updates_per_second", "peak_memory_mb", "code_fingerprint", "code_version", "dataset_hash", "warning", "folder",
+]  # fmt: skip
+VALUE_COLUMNS = [
+    "dataset", "method", "seed", "update", "start", "states", "predicted_value", "predicted_value_mean",
+    "true_discounted_return", "true_standard_error", "difference_mean", "difference_standard_error", "q_data",
+    "q_policy", "q_uniform",
+]  # fmt: skip
+
+
+def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
+    """One row per run and evaluation point: SCORE_COLUMNS, then one column per swept axis other than cql_alpha.
+
+    Value columns are those of states of the data, empty for a method without a value. Runs that never wrote an
+    evaluation have no row here; `collect_runs` names them. Raises UserError where a finished run lacks evaluations,
+    or where runs of one dataset were trained on different contents.
+    """
+    further = [axis for axis in suite.axes if axis != "cql_alpha"]
+    rows: list[dict[str, Any]] = []
+    for method, run, folder in _folders(suite, results):
+        evaluations = _read_run_table(folder / runs.EVALUATION)
+        status = _read_json(folder / runs.STATUS).get("status", "missing")
+        points = [int(row["update"]) for row in evaluations]
+        if status == "done" and points != run.protocol.evaluation_points():
+            raise UserError(
+                f"{folder / runs.EVALUATION} says it is done but holds the evaluations {points}, "
+                f"not {run.protocol.evaluation_points()}. Train the run again."
+            )
+        if not evaluations:
+            continue
+        provenance = _read_json(folder / runs.PROVENANCE)
+        if "dataset" not in provenance:
+            raise UserError(f"{folder / runs.PROVENANCE} does not name the run's dataset. Train the run again.")
+        dataset = provenance["dataset"]
+        values = {
+            int(row["update"]): row for row in _read_run_table(folder / runs.VALUES) if row["start"] == "data"
+        }
+        entry = find_algorithm(method.algorithm)
+        settings = method.config.settings()
+        for row in evaluations:
+            value = values.get(int(row["update"]), {})
+            rows.append({
+                "dataset": run.dataset,
+                "method": method.label,
+                "algorithm": entry.algorithm,
+                "implementation": entry.implementation,
+                "cql_alpha": settings.get("cql_alpha"),
+                "seed": run.seed,
+                "update": int(row["update"]),
+                "episodes": int(row["episodes"]),
+                "return_mean": row["return_mean"],
+                "return_std": row["return_std"],
+                "score": (row["return_mean"] - dataset["ref_min"]) / (dataset["ref_max"] - dataset["ref_min"]),
+                "ref_min": dataset["ref_min"],
+                "ref_max": dataset["ref_max"],
+                "predicted_value": value.get("predicted_value"),
+                "true_discounted_return": value.get("true_discounted_return"),
+                "status": status,
+                "code_version": provenance.get("code_version"),
+                "config_hash": run.config_hash,
+                "dataset_hash": dataset["content_hash"],
+                "family": method.family,
+                "headline": method.headline,
+                **{axis: settings.get(axis) for axis in further},
+            })  # fmt: skip
+    table = pd.DataFrame(rows, columns=SCORE_COLUMNS + further)
+    for name, group in table.groupby("dataset"):
+        if group.dataset_hash.nunique() > 1:
+            contents = "; ".join(
+                f"{content}: {', '.join(sorted(set(part.method)))}" for content, part in group.groupby("dataset_hash")
+            )
+            raise UserError(
+                f"{name}: its runs were trained on different contents of the dataset ({contents}). "
+                "Their scores cannot be compared; train them again on one content."
+            )
+    return table.sort_values(["dataset", "method", "seed", "update"], ignore_index=True)
+
+
+def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
+    """One row per run of the suite: RUN_COLUMNS, then `axis_<key>` per swept axis.
+
+    `status` is `missing` where the folder has no status.json; `update` is how far the run came, `updates` its budget;
+    `seconds` and `peak_memory_mb` are those of the whole run; `folder` is relative to `results`.
+    """
+    axes = suite.axes
+    rows: list[dict[str, Any]] = []
+    for method, run, folder in _folders(suite, results):
+        status = _read_json(folder / runs.STATUS)
+        timing = _read_json(folder / runs.TIMING)
+        provenance = _read_json(folder / runs.PROVENANCE)
+        dataset = provenance.get("dataset", {})
+        rows.append({
+            "dataset": run.dataset,
+            "method": method.label,
+            "family": method.family,
+            "headline": method.headline,
+            "seed": run.seed,
+            "status": status.get("status", "missing"),
+            "reason": status.get("reason"),
+            "update": status.get("update", 0),
+            "updates": run.protocol.updates,
+            "seconds": timing.get("seconds_total"),
+            "updates_per_second": timing.get("updates_per_second"),
+            "peak_memory_mb": timing.get("peak_memory_mb"),
+            "code_fingerprint": provenance.get("code_fingerprint"),
+            "code_version": provenance.get("code_version"),
+            "dataset_hash": dataset.get("content_hash"),
+            "warning": dataset.get("warning"),
+            "folder": folder.relative_to(results).as_posix(),
+            # None is a value here (null: the default of num_transitions), not the absence of the axis.
+            **{AXIS + axis: "null" if value is None else value for axis, value in method.axes.items()},
+        })  # fmt: skip
+    table = pd.DataFrame(rows, columns=RUN_COLUMNS + [AXIS + axis for axis in axes])
+    return table.sort_values(["dataset", "method", "seed"], ignore_index=True)
+
+
+def collect_values(suite: Suite, results: Path) -> pd.DataFrame:
+    """Every comparison of predicted and true value of the suite's runs: VALUE_COLUMNS, for both kinds of start."""
+    rows = [
+        {"dataset": run.dataset, "method": method.label, "seed": run.seed, **row}
+        for method, run, folder in _folders(suite, results)
+        for row in _read_run_table(folder / runs.VALUES)
+    ]
+    table = pd.DataFrame(rows, columns=VALUE_COLUMNS)
+    return table.sort_values(["dataset", "method", "seed", "start", "update"], ignore_index=True)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Writes a CSV whole or not at all; floats in the shortest form that reads back as the same number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    table.to_csv(aside, index=False, lineterminator="\n")
+    os.replace(aside, path)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The table that `write_table` wrote. Raises UserError where it is not there."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist. Make it first with `cqlbench scores` or `cqlbench statistics`.")
+    text = {"reason": object, "warning": object, "code_version": object, "code_fingerprint": object,
+            "dataset_hash": object, "config_hash": object}  # fmt: skip
+    # Only an empty cell is a missing value: `null` is a setting.
+    return pd.read_csv(path, float_precision="round_trip", dtype=text, keep_default_na=False, na_values=[""])
+
+
+def _folders(suite: Suite, results: Path) -> Iterator[tuple[Method, Run, Path]]:
+    for method, run in suite.runs():
+        yield method, run, run.folder(results)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in `path`; empty where the run did not come so far as to write it."""
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON ({error}). Train the run again.") from error
+
+
+def _read_run_table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a run's CSV; none where the run did not come so far as to write it."""
+    if not path.is_file():
+        return []
+    return [
+        {str(key): value for key, value in row.items()}
+        for row in pd.read_csv(path, float_precision="round_trip").to_dict("records")
+    ]

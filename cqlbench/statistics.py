@@ -1,0 +1,290 @@
+"""From a suite's tables to its statistics: interval estimates over seeds. Nothing here plots.
+
+The only importer of rliable (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
+Precipice"). Rows of a score matrix are seeds, never episodes: episodes of one run share its policy, and pooling them
+would narrow every interval without any more evidence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cqlbench.scores import AXIS, RUNS, SCORES, VALUES, read_table, write_table
+
+# Bootstrap repetitions behind every interval. With few seeds the interval's error is in the seeds, not in these.
+REPETITIONS = 2_000
+CONFIDENCE = 0.95
+# Thresholds of the performance profiles, as scores.
+TAUS = np.round(np.linspace(0.0, 1.2, 121), 2)
+
+FOLDER = "statistics"
+KEYS = ["dataset", "method", "seed"]
+
+Tables = dict[str, pd.DataFrame]
+
+
+def write_statistics(folder: Path) -> None:
+    """Reads the suite's scores.csv, runs.csv and values.csv in `folder`; writes every table to `folder`/statistics."""
+    tables = compute_statistics(*(read_table(folder / name) for name in (SCORES, RUNS, VALUES)))
+    for name, table in tables.items():
+        write_table(table, folder / FOLDER / f"{name}.csv")
+
+
+def compute_statistics(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame) -> Tables:
+    """Every table of the suite by name; the order of the rows given has no influence."""
+    scores = scores.sort_values([*KEYS, "update"], ignore_index=True)
+    runs = runs.sort_values(KEYS, ignore_index=True)
+    finals = final_scores(scores, runs, values)
+    matrices, holes = score_matrices(finals, runs)
+    return {
+        "finals": finals,
+        "holes": holes,
+        "aggregates": aggregates(matrices),
+        "profiles": profiles(matrices),
+        "improvement": improvement(matrices),
+        "sample_efficiency": sample_efficiency(scores, matrices),
+        "table": score_table(finals, runs),
+        "curves": curves(scores),
+        "sweep": sweep(finals, runs),
+    }
+
+
+def final_scores(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """One row per run that reached its last update: that evaluation, and `best`, the run's highest score on the way.
+
+    `difference_mean` is predicted minus true value, paired over the states of the data.
+    """
+    finals = scores.merge(runs[[*KEYS, "updates"]], on=KEYS)
+    finals = finals[finals["update"] == finals["updates"]]
+    best = scores.groupby(KEYS, as_index=False).agg(best=("score", "max"))
+    paired = values.loc[
+        values["start"] == "data", [*KEYS, "update", "difference_mean", "difference_standard_error"]
+    ]
+    finals = finals.merge(best, on=KEYS).merge(paired, on=[*KEYS, "update"], how="left")
+    columns = [
+        "dataset", "method", "family", "headline", "seed", "update", "score", "best", "return_mean", "predicted_value",
+        "true_discounted_return", "difference_mean", "difference_standard_error",
+    ]  # fmt: skip
+    return finals[columns].sort_values(KEYS, ignore_index=True)
+
+
+def score_matrices(finals: pd.DataFrame, runs: pd.DataFrame) -> tuple[Tables, pd.DataFrame]:
+    """Complete matrices (seeds x datasets) of the final scores of each headline method, and what they had to leave out.
+
+    All methods are compared on the same datasets: those on which every method that finished anything finished a run.
+    Of these, a method keeps the seeds it finished on all.
+    """
+    headline = finals[finals["headline"]]
+    methods = sorted(headline["method"].unique())
+    per_dataset = headline.groupby("dataset")["method"].nunique()
+    datasets = sorted(per_dataset[per_dataset == len(methods)].index)
+    matrices = {
+        method: headline[(headline["method"] == method) & headline["dataset"].isin(datasets)]
+        .pivot(index="seed", columns="dataset", values="score")
+        .dropna()
+        for method in methods
+    }
+    finished = set(finals[KEYS].itertuples(index=False, name=None))
+    holes = []
+    for run in runs.itertuples(index=False):
+        key = (run.dataset, run.method, run.seed)
+        if key not in finished:
+            because = "the run has no final evaluation"
+        elif run.headline and run.dataset not in datasets:
+            because = "another headline method has no finished run on this dataset, so it leaves the aggregates"
+        elif run.headline and run.seed not in matrices[run.method].index:
+            because = "the method lacks this seed on another dataset, so the seed leaves the aggregates"
+        else:
+            continue
+        holes.append((*key, run.headline, run.status, run.reason, because))
+    columns = [*KEYS, "headline", "status", "reason", "because"]
+    return matrices, pd.DataFrame(holes, columns=columns)
+
+
+def aggregates(matrices: Tables) -> pd.DataFrame:
+    """Median, IQM, Mean and Optimality Gap of each method with their intervals (NaN where there is one seed)."""
+    from rliable import metrics
+
+    statistics: dict[str, Callable[[np.ndarray], float]] = {
+        "Median": metrics.aggregate_median,
+        "IQM": metrics.aggregate_iqm,
+        "Mean": metrics.aggregate_mean,
+        "Optimality Gap": metrics.aggregate_optimality_gap,
+    }
+    rows = []
+    for method, matrix in sorted(matrices.items()):
+        for name, statistic in statistics.items():
+            function = lambda scores, statistic=statistic: np.array([statistic(scores)])  # noqa: E731
+            estimate, low, high = _interval(matrix.to_numpy(), function, method, name)
+            rows.append((method, name, estimate[0], low[0], high[0], *matrix.shape))
+    return pd.DataFrame(rows, columns=["method", "statistic", "estimate", "low", "high", "seeds", "datasets"])
+
+
+def profiles(matrices: Tables) -> pd.DataFrame:
+    """For each threshold tau, the fraction of a method's runs that score above it."""
+    rows = []
+    for method, matrix in sorted(matrices.items()):
+        function = lambda scores: (scores[..., None] > TAUS).mean(axis=(0, 1))  # noqa: E731
+        fraction, low, high = _interval(matrix.to_numpy(), function, method, "profile")
+        rows += [(method, *row) for row in zip(TAUS, fraction, low, high, strict=True)]
+    return pd.DataFrame(rows, columns=["method", "tau", "fraction", "low", "high"])
+
+
+def improvement(matrices: Tables) -> pd.DataFrame:
+    """For each ordered pair of methods, the probability that a run of x beats a run of y, averaged over datasets."""
+    rows = []
+    for x, y in permutations(sorted(matrices), 2):
+        pair = [matrices[x].to_numpy(), matrices[y].to_numpy()]
+        estimate, low, high = _interval(pair, probability_of_improvement, x, y, "improvement")
+        rows.append((x, y, estimate[0], low[0], high[0]))
+    return pd.DataFrame(rows, columns=["x", "y", "probability", "low", "high"])
+
+
+def probability_of_improvement(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Mean over datasets of P(X > Y) + P(X = Y) / 2, for (seeds, datasets) matrices; an array of shape (1,).
+
+    The Mann-Whitney U over the number of pairs, as rliable's metric, without the p-value that it computes and drops
+    (which takes all the time of the bootstrap).
+    """
+    wins = (x[:, None] > y[None]) + 0.5 * (x[:, None] == y[None])
+    return np.array([wins.mean()])
+
+
+def sample_efficiency(scores: pd.DataFrame, matrices: Tables) -> pd.DataFrame:
+    """IQM over seeds and datasets at each evaluation, of the runs in `matrices`."""
+    from rliable import metrics
+
+    rows = []
+    for method, matrix in sorted(matrices.items()):
+        kept = scores[
+            (scores["method"] == method) & scores["dataset"].isin(matrix.columns) & scores["seed"].isin(matrix.index)
+        ]
+        # seeds x datasets x updates; a run that finished has every evaluation.
+        by_update = kept.pivot(index=["seed", "dataset"], columns="update", values="score")
+        cube = by_update.to_numpy().reshape(*matrix.shape, by_update.shape[1])
+        function = lambda cube: np.array([metrics.aggregate_iqm(s) for s in np.moveaxis(cube, -1, 0)])  # noqa: E731
+        iqm, low, high = _interval(cube, function, method, "sample efficiency")
+        rows += [(method, *row) for row in zip(by_update.columns, iqm, low, high, strict=True)]
+    return pd.DataFrame(rows, columns=["method", "update", "iqm", "low", "high"])
+
+
+def score_table(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per dataset and method of the suite; `best_mean` is the mean of each run's best evaluation on the way.
+
+    `failed` counts the runs without a final evaluation.
+    """
+    groups = ["dataset", "method", "family", "headline"]
+    planned = runs.groupby(groups, as_index=False).agg(planned=("seed", "size"))
+    found = _over_seeds(
+        finals, groups, best_mean="best", return_mean="return_mean",
+        predicted_value="predicted_value", true_discounted_return="true_discounted_return",
+    )  # fmt: skip
+    table = planned.merge(found, on=groups, how="left").fillna({"seeds": 0}).astype({"seeds": int})
+    return table.assign(failed=table["planned"] - table["seeds"]).drop(columns="planned")
+
+
+def curves(scores: pd.DataFrame) -> pd.DataFrame:
+    """Score and values over training, per dataset and method, over the seeds that were evaluated there."""
+    return _over_seeds(
+        scores, ["dataset", "method", "family", "headline", "update"],
+        predicted_value="predicted_value", true_discounted_return="true_discounted_return",
+    )  # fmt: skip
+
+
+def sweep(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Per swept axis of a family: final score and values against the axis, other axes at the headline's values."""
+    axes = [column for column in runs.columns if column.startswith(AXIS)]
+    parts = []
+    for family, own in runs.groupby("family"):
+        swept = [axis for axis in axes if own[axis].notna().any()]
+        for axis in swept:
+            slice_ = own
+            for other in swept:
+                if other != axis:
+                    slice_ = slice_[slice_[other].isin(own.loc[own["headline"], other])]
+            places = slice_[["dataset", "method", "headline", axis]].drop_duplicates().rename(columns={axis: "value"})
+            found = _over_seeds(
+                finals, ["dataset", "method"],
+                predicted_value="predicted_value", true_discounted_return="true_discounted_return",
+            )  # fmt: skip
+            part = places.merge(found, on=["dataset", "method"], how="left").fillna({"seeds": 0})
+            parts.append(part.assign(family=family, axis=axis.removeprefix(AXIS)))
+    columns = [
+        "family", "axis", "value", "dataset", "headline", "seeds", "score_mean", "low", "high", "predicted_value",
+        "true_discounted_return",
+    ]  # fmt: skip
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(parts, ignore_index=True)[columns].astype({"seeds": int})
+    # A setting's values may be words (null, sample) beside numbers: numbers first, by size.
+    table["size"] = pd.to_numeric(table["value"], errors="coerce")
+    table["word"] = table["value"].astype(str)
+    return table.sort_values(["axis", "family", "dataset", "size", "word"], ignore_index=True)[columns]
+
+
+def t_interval(sample: np.ndarray) -> tuple[float, float]:
+    """Student's interval of a mean at CONFIDENCE; NaN for one value.
+
+    Used where one dataset stands alone: the percentile bootstrap of a mean of 3 or 5 runs covers 74 or 84 %, not 95.
+    """
+    from scipy import stats
+
+    if len(sample) < 2:
+        return float("nan"), float("nan")
+    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(sample) - 1) * np.std(sample, ddof=1) / np.sqrt(len(sample))
+    return float(np.mean(sample) - half), float(np.mean(sample) + half)
+
+
+def _over_seeds(table: pd.DataFrame, groups: list[str], **means: str) -> pd.DataFrame:
+    """Seeds, mean, standard deviation and t interval of the score per group, and the means of further columns."""
+    return table.groupby(groups, as_index=False).agg(
+        seeds=("seed", "size"),
+        score_mean=("score", "mean"),
+        score_std=("score", "std"),
+        low=("score", lambda scores: t_interval(scores.to_numpy())[0]),
+        high=("score", lambda scores: t_interval(scores.to_numpy())[1]),
+        **{name: (column, "mean") for name, column in means.items()},
+    )
+
+
+def _interval(
+    scores: np.ndarray | list[np.ndarray], function: Callable[..., np.ndarray], *identity: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Estimate, low and high of `function` by rliable's stratified bootstrap over the rows (seeds)."""
+    from rliable import library
+
+    samples = scores if isinstance(scores, list) else [scores]
+    if min(len(sample) for sample in samples) < 2:
+        # rliable would give an interval of no width; no seed at all gives no estimate either.
+        known = [sample if sample.size else np.full((1, *sample.shape[1:]), np.nan) for sample in samples]
+        estimate = function(*known)
+        nothing = np.full_like(estimate, np.nan)
+        return estimate, nothing, nothing
+    with _seeded(*identity):
+        estimates, intervals = library.get_interval_estimates(
+            {"": scores}, function, reps=REPETITIONS, confidence_interval_size=CONFIDENCE
+        )
+    low, high = intervals[""]
+    return estimates[""], low, high
+
+
+@contextmanager
+def _seeded(*identity: str) -> Iterator[None]:
+    """Seeds the global generator from what is computed, and puts its state back.
+
+    rliable ignores its `random_state` and draws from the global generator, so that without this an interval would
+    depend on which methods were computed before it.
+    """
+    state = np.random.get_state()
+    np.random.seed(int.from_bytes(hashlib.sha256("\n".join(identity).encode()).digest()[:4], "big"))
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
