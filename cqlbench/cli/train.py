@@ -1,7 +1,138 @@
+"""`cqlbench train` and `cqlbench evaluate`: a single run by hand, and what the workflow calls."""
+
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+
+from cqlbench import runs
+from cqlbench.errors import UserError
+
+RESULTS = Path("results")
 
 
 def add_commands(app: typer.Typer) -> None:
     """Adds this room's commands."""
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        epilog="Example: cqlbench train --dataset hopper/medium-v0 --method cql --cql-alpha 5 --seed 0 "
+        "--updates 10000 --out /tmp/run",
+    )(train)
+    app.command(epilog="Example: cqlbench evaluate /tmp/run --episodes 50")(evaluate)
+
+
+def train(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Option(help="Dataset id, such as hopper/medium-v0.")],
+    method: Annotated[str, typer.Option(help="A known method, or one's own class as my_method.py:MyMethod.")],
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
+    updates: Annotated[int, typer.Option(help="Gradient steps.")] = runs.Protocol.updates,
+    evaluate_every: Annotated[int, typer.Option(help="Updates between evaluations.")] = runs.Protocol.evaluate_every,
+    episodes: Annotated[int, typer.Option(help="Episodes per evaluation.")] = runs.Protocol.episodes,
+    value_states: Annotated[
+        int, typer.Option(help="States at which predicted and true value are compared; 0: none.")
+    ] = runs.Protocol.value_states,
+    out: Annotated[Path | None, typer.Option(help="Run folder; by default its place under --results.")] = None,
+    results: Annotated[Path, typer.Option(help="Results folder, with the datasets in it.")] = RESULTS,
+    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
+    keep_going: Annotated[
+        bool, typer.Option(help="Supervise the run in a process of its own; a failed run is recorded, and exits 0.")
+    ] = False,
+) -> None:
+    """Train and evaluate one run.
+
+    Any setting of the method is an option too: --cql-alpha 5 --width 64 --no-normalise-observations and so on;
+    an unknown one is refused with the list of those it has.
+    """
+    protocol = runs.Protocol(updates, evaluate_every, episodes, value_states)
+    run = runs.make_run(dataset, method, _read_settings(context.args), protocol, seed)
+    folder = out or run.folder(results)
+    if keep_going:
+        _supervise(folder)
+    else:
+        _train_here(run, results, folder, device)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    episodes: Annotated[int, typer.Option(help="Episodes to run.")] = 10,
+    results: Annotated[Path, typer.Option(help="Results folder, with the datasets in it.")] = RESULTS,
+) -> None:
+    """Run episodes of a finished run's policy and print their returns."""
+    run = runs.read_run(folder)
+    if not (folder / runs.POLICY).exists():
+        raise UserError(f"{folder} has no {runs.POLICY}: the run has not finished. Train it first.")
+    import statistics
+
+    from cqlbench.datasets import load
+    from cqlbench.execution import evaluate_run
+
+    outcome = evaluate_run(folder, results / "datasets", episodes)
+    for number, episode in enumerate(outcome):
+        ending = "terminated" if episode.terminated else "cut by the time limit"
+        print(f"episode {number:3d}  return {episode.return_:9.1f}  {episode.length:5d} steps, {ending}")
+    mean = statistics.fmean(episode.return_ for episode in outcome)
+    data = load(run.dataset, results / "datasets")
+    score = (mean - data.reference_random) / (data.reference_expert - data.reference_random)
+    print(f"mean return {mean:.1f} over {episodes} episodes, score {100 * score:.1f} (0 random, 100 expert)")
+
+
+def _read_settings(words: list[str]) -> dict[str, Any]:
+    """`--cql-alpha 5 --no-layer-norm` -> {"cql_alpha": "5", "layer_norm": "false"}."""
+    settings: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise UserError(f"{word!r} stands where an option was expected; settings are given as --cql-alpha 5.")
+        key, equals, value = word[2:].partition("=")
+        key = key.replace("-", "_")
+        if equals:
+            settings[key] = value
+        elif rest and not rest[0].startswith("--"):
+            settings[key] = rest.pop(0)
+        elif key.startswith("no_"):
+            settings[key.removeprefix("no_")] = "false"
+        else:
+            settings[key] = "true"
+    return settings
+
+
+def _train_here(run: runs.Run, results: Path, folder: Path, device: str) -> None:
+    from cqlbench.cli.progress import watch
+
+    with watch(run) as progress:
+        from cqlbench.execution import execute
+
+        status = execute(run, results / "datasets", folder, progress, device)
+    print(f"{status}: {folder}")
+
+
+def _supervise(folder: Path) -> None:
+    """Runs the same command without --keep-going as a child; writes `failed` where it left no status of its own."""
+    from cqlbench.writers import write_json
+
+    command = [sys.executable, "-m", "cqlbench", *(word for word in sys.argv[1:] if word != "--keep-going")]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / runs.STATUS).unlink(missing_ok=True)
+    with (folder / runs.LOG).open("w") as log:
+        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            code = child.wait()
+        except BaseException:
+            # The run was asked to stop, which is no result: leave nothing that looks like one.
+            child.terminate()
+            child.wait()
+            raise
+    if not (folder / runs.STATUS).exists():
+        lines = (folder / runs.LOG).read_text(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else "no output"
+        if code < 0:
+            reason = f"killed by {signal.Signals(-code).name} (SIGKILL: often out of memory)"
+        write_json(folder / runs.STATUS, {"status": "failed", "reason": reason, "update": None})
+        print(f"failed: {folder}: {reason}", file=sys.stderr)

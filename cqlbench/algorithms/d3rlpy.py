@@ -1,0 +1,162 @@
+"""d3rlpy's BC, SAC and CQL behind the same contract, fed our own batches.
+
+Nothing of d3rlpy's mathematics is touched: its `update` gets a batch made of our tensors, its own sampler, scalers and
+evaluator are not used. Verified against d3rlpy 2.8.1, d3rlpy/algos/qlearning/.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cqlbench.algorithms.configs import ActorCriticConfig, D3rlpyBCConfig, D3rlpyCQLConfig, D3rlpySACConfig
+from cqlbench.tasks import Batch, TaskSpec
+
+
+def _quiet_import() -> Any:
+    """d3rlpy, without the four lines that the old gym it imports prints, and without its log lines."""
+    import gym_notices.notices
+
+    gym_notices.notices.notices.clear()
+    import logging
+
+    import d3rlpy
+    import structlog
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    return d3rlpy
+
+
+d3rlpy = _quiet_import()
+
+
+class _D3rlpyAlgorithm:
+    """What the three share: building, feeding and asking."""
+
+    def __init__(self, spec: TaskSpec, algorithm: Any, seed: int, device: torch.device) -> None:
+        self.device, self.updates = device, 0
+        # d3rlpy draws its initial weights and all its noise from torch's global generator.
+        torch.manual_seed(seed)
+        algorithm.create_impl((spec.observation_size,), spec.action_size)
+        self.impl = algorithm.impl
+
+    def update(self, batch: Batch) -> dict[str, Tensor | float]:
+        rewards = batch.rewards[:, None]
+        self.updates += 1
+        return self.impl.update(
+            d3rlpy.torch_utility.TorchMiniBatch(
+                observations=batch.observations,
+                actions=batch.actions,
+                rewards=rewards,
+                next_observations=batch.next_observations,
+                # These two serve other algorithms; BC, SAC and CQL never read them.
+                next_actions=batch.actions,
+                returns_to_go=rewards,
+                terminals=batch.terminals[:, None],
+                intervals=torch.ones_like(rewards),
+                device=str(self.device),
+            ),
+            self.updates,
+        )
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=self.device)
+
+    @torch.no_grad()
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        return self.impl.predict_best_action(self._tensor(observations)).cpu().numpy()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {
+            f"{name}.{key}": value
+            for name, module in vars(self.impl.modules).items()
+            if isinstance(module, torch.nn.Module)
+            for key, value in module.state_dict().items()
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        for name, module in vars(self.impl.modules).items():
+            if isinstance(module, torch.nn.Module):
+                prefix = f"{name}."
+                module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+
+
+class _D3rlpyActorCritic(_D3rlpyAlgorithm):
+    """Adds what a method with a stochastic policy and critics can answer."""
+
+    entropy_in_target: bool
+
+    @torch.no_grad()
+    def sample(self, observations: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+        from d3rlpy.models.torch import build_squashed_gaussian_distribution, get_parameter
+
+        # Its distribution knows only the global generator: lend it ours, and give it back as it was.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            distribution = build_squashed_gaussian_distribution(self.impl.policy(self._tensor(observations)))
+            actions, log_densities = distribution.sample_with_log_prob()
+        bonus = torch.zeros_like(log_densities)
+        if self.entropy_in_target:
+            bonus = -get_parameter(self.impl.modules.log_temp).exp() * log_densities
+        return actions.cpu().numpy(), bonus.squeeze(-1).cpu().numpy()
+
+    @torch.no_grad()
+    def value(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        inputs = self._tensor(observations), self._tensor(actions)
+        return torch.stack([q(*inputs).q_value.squeeze(-1) for q in self.impl.q_function]).cpu().numpy()
+
+
+def _shared_settings(config: ActorCriticConfig) -> dict[str, Any]:
+    encoder = d3rlpy.models.VectorEncoderFactory(hidden_units=[config.width] * config.depth)
+    return {
+        "batch_size": config.batch_size,
+        "gamma": config.discount,
+        "tau": config.polyak,
+        "actor_learning_rate": config.actor_learning_rate,
+        "critic_learning_rate": config.critic_learning_rate,
+        "temp_learning_rate": config.temperature_learning_rate,
+        "initial_temperature": config.initial_temperature,
+        "actor_encoder_factory": encoder,
+        "critic_encoder_factory": encoder,
+        "n_critics": 2,
+    }
+
+
+class D3rlpyBC(_D3rlpyAlgorithm):
+    Config = D3rlpyBCConfig
+
+    def __init__(self, spec: TaskSpec, config: D3rlpyBCConfig, seed: int, device: torch.device) -> None:
+        algorithm = d3rlpy.algos.BCConfig(
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            encoder_factory=d3rlpy.models.VectorEncoderFactory(hidden_units=[config.width] * config.depth),
+        ).create(device=str(device))
+        super().__init__(spec, algorithm, seed, device)
+
+
+class D3rlpySAC(_D3rlpyActorCritic):
+    Config = D3rlpySACConfig
+    entropy_in_target = True
+
+    def __init__(self, spec: TaskSpec, config: D3rlpySACConfig, seed: int, device: torch.device) -> None:
+        algorithm = d3rlpy.algos.SACConfig(**_shared_settings(config)).create(device=str(device))
+        super().__init__(spec, algorithm, seed, device)
+
+
+class D3rlpyCQL(_D3rlpyActorCritic):
+    Config = D3rlpyCQLConfig
+    entropy_in_target = False
+
+    def __init__(self, spec: TaskSpec, config: D3rlpyCQLConfig, seed: int, device: torch.device) -> None:
+        algorithm = d3rlpy.algos.CQLConfig(
+            **_shared_settings(config),
+            conservative_weight=config.cql_alpha,
+            n_action_samples=config.num_action_samples,
+            # Its Lagrange weight is on by default; 1 and never moved, it leaves `conservative_weight` alone.
+            initial_alpha=1.0,
+            alpha_learning_rate=0.0,
+        ).create(device=str(device))
+        super().__init__(spec, algorithm, seed, device)

@@ -1,0 +1,150 @@
+"""What a suite costs: CPU hours from measured update rates, memory per run.
+
+Rates are never typed by hand: they are read from finished runs, first those under this results folder, then those the
+package's table was written from (`cqlbench price --measure`).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import psutil
+
+from cqlbench import runs
+from cqlbench.algorithms.registry import find_algorithm
+from cqlbench.errors import UserError
+from cqlbench.suites import Suite
+
+RATES = "rates.csv"
+COLUMNS = ["algorithm", "width", "depth", "updates_per_second", "machine"]
+# Peak resident memory of a process, rounded up: a run of a native method, a run of any other, making a dataset.
+NATIVE_RUN_MB = 700
+OTHER_RUN_MB = 900
+DATASET_MB = 900
+
+
+class Kind(NamedTuple):
+    """What the cost of an update depends on; width and depth are empty for a method without them."""
+
+    algorithm: str
+    width: str
+    depth: str
+
+
+class Rate(NamedTuple):
+    """Updates per second of a whole run, evaluations included, on one thread of `machine`."""
+
+    updates_per_second: float
+    machine: str
+
+
+@dataclass(frozen=True)
+class Price:
+    """What is left to do of a suite; `hours` is None where a kind of run has never been measured."""
+
+    suite: str
+    runs: int
+    done: int
+    failed: int
+    hours: float | None
+    unmeasured: tuple[Kind, ...]
+
+    def __str__(self) -> str:
+        counts = f"suite {self.suite}: {self.runs} runs ({self.done} done{f', {self.failed} failed' * bool(self.failed)})"
+        if self.hours is not None:
+            return f"{counts}, about {self.hours:.1f} CPU hours to go"
+        kind = self.unmeasured[0]
+        size = f" with width {kind.width} and depth {kind.depth}" if kind.width else ""
+        return f"{counts}, CPU hours to go unknown: no run of {kind.algorithm}{size} has been measured"
+
+
+def price(suite: Suite, results: Path) -> Price:
+    """Counts the suite's runs and estimates the CPU hours of those that have no status yet."""
+    rates = {**read_rates(), **measure_rates(results)}
+    statuses, seconds, unmeasured = [], 0.0, []
+    for _, run in suite.runs():
+        status = run.folder(results) / runs.STATUS
+        if status.is_file():
+            statuses.append(json.loads(status.read_text())["status"])
+            continue
+        kind = _kind(run.algorithm, run.config.settings())
+        if kind in rates:
+            seconds += run.protocol.updates / rates[kind].updates_per_second
+        elif kind not in unmeasured:
+            unmeasured.append(kind)
+    done = statuses.count("done")
+    return Price(
+        suite=suite.name,
+        runs=len(suite.runs()),
+        done=done,
+        failed=len(statuses) - done,
+        hours=None if unmeasured else seconds / 3600,
+        unmeasured=tuple(unmeasured),
+    )
+
+
+def measure_rates(results: Path) -> dict[Kind, Rate]:
+    """The median rate of each kind over the finished runs under `results`."""
+    measured: dict[Kind, list[Rate]] = defaultdict(list)
+    for path in sorted((Path(results) / "runs").rglob(runs.TIMING)):
+        if json.loads((path.parent / runs.STATUS).read_text())["status"] != "done":
+            continue
+        timing = json.loads(path.read_text())
+        config = json.loads((path.parent / runs.CONFIG).read_text())
+        rate = config["protocol"]["updates"] / timing["seconds_total"]
+        measured[_kind(config["algorithm"], config["settings"])].append(Rate(rate, timing["machine"]))
+    return {
+        kind: Rate(median(rate.updates_per_second for rate in rates), rates[-1].machine)
+        for kind, rates in measured.items()
+    }
+
+
+def read_rates() -> dict[Kind, Rate]:
+    """The package's table; empty where there is none yet."""
+    table = resources.files("cqlbench") / RATES
+    if not table.is_file():
+        return {}
+    return {
+        Kind(row["algorithm"], row["width"], row["depth"]): Rate(float(row["updates_per_second"]), row["machine"])
+        for row in csv.DictReader(table.read_text().splitlines())
+    }
+
+
+def write_rates(rates: dict[Kind, Rate], path: Path) -> None:
+    """Writes `rates` as the table that `read_rates` reads. Raises UserError where there are none."""
+    if not rates:
+        raise UserError("nothing to write: no finished run has been found; run a suite first.")
+    aside = path.with_name(f".{path.name}")
+    with aside.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for kind, rate in sorted(rates.items()):
+            table.writerow([*kind, f"{rate.updates_per_second:.1f}", rate.machine])
+    os.replace(aside, path)
+
+
+def run_memory_mb(algorithm: str) -> int:
+    """The memory to set aside for one run of `algorithm`, in MB."""
+    return NATIVE_RUN_MB if find_algorithm(algorithm).implementation == "cqlbench" else OTHER_RUN_MB
+
+
+def free_memory_mb(limits: Iterable[Path] = (Path("/sys/fs/cgroup/memory.max"),)) -> int:
+    """Memory that runs may take on this machine, in MB: what is free, or a container's limit where that is lower."""
+    free = psutil.virtual_memory().available
+    for path in limits:
+        if path.is_file() and (limit := path.read_text().strip()).isdigit():
+            free = min(free, int(limit))
+    return max(free // 2**20, OTHER_RUN_MB)
+
+
+def _kind(algorithm: str, settings: dict[str, Any]) -> Kind:
+    return Kind(algorithm, str(settings.get("width", "")), str(settings.get("depth", "")))

@@ -1,0 +1,42 @@
+"""Between the simulator's numbers and the algorithm's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cqlbench.algorithms.configs import MethodConfig
+from cqlbench.datasets import OfflineDataset
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """What turns the simulator's numbers into the algorithm's: observations shifted and scaled, actions in [-1, 1]."""
+
+    mean: np.ndarray  # (O,) float32
+    scale: np.ndarray  # (O,) float32
+    action_limit: float
+
+    @classmethod
+    def for_dataset(cls, dataset: OfflineDataset, config: MethodConfig) -> Normaliser:
+        """From all of the dataset's observations, or the identity where the config says not to normalise."""
+        size = dataset.task.observation_size
+        mean, scale = np.zeros(size, np.float32), np.ones(size, np.float32)
+        if config.normalise_observations:
+            exact = dataset.observations.astype(np.float64)
+            # A coordinate that never moves has no scale of its own.
+            mean, scale = (array.astype(np.float32) for array in (exact.mean(0), exact.std(0) + 1e-3))
+        return cls(mean, scale, dataset.task.action_limit)
+
+    def observations(self, observations: np.ndarray) -> np.ndarray:
+        """(..., O) from the simulator -> (..., O) float32 for the algorithm."""
+        return ((observations - self.mean) / self.scale).astype(np.float32)
+
+    def actions_to_simulator(self, actions: np.ndarray) -> np.ndarray:
+        """(..., A) in [-1, 1] -> the task's own units."""
+        return actions * self.action_limit
+
+    def actions_from_simulator(self, actions: np.ndarray) -> np.ndarray:
+        """(..., A) in the task's units -> (..., A) float32 in [-1, 1]."""
+        return (actions / self.action_limit).astype(np.float32)
