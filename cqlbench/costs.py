@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,9 +22,12 @@ from cqlbench import runs
 from cqlbench.algorithms.registry import find_algorithm
 from cqlbench.errors import UserError
 from cqlbench.suites import Suite
+from cqlbench.writers import CsvWriter
 
 RATES = "rates.csv"
 COLUMNS = ["algorithm", "width", "depth", "updates_per_second", "machine"]
+# Statuses of a run that ran as it should, whatever came of it; training it again would end the same way.
+RESULTS_OF_TRAINING = ("done", "diverged")
 # Peak resident memory of a process, rounded up: a run of a native method, a run of any other, making a dataset.
 NATIVE_RUN_MB = 700
 OTHER_RUN_MB = 900
@@ -59,7 +61,9 @@ class Price:
     unmeasured: tuple[Kind, ...]
 
     def __str__(self) -> str:
-        counts = f"suite {self.suite}: {self.runs} runs ({self.done} done{f', {self.failed} failed' * bool(self.failed)})"
+        counts = (
+            f"suite {self.suite}: {self.runs} runs ({self.done} done{f', {self.failed} failed' * bool(self.failed)})"
+        )
         if self.hours is not None:
             return f"{counts}, about {self.hours:.1f} CPU hours to go"
         kind = self.unmeasured[0]
@@ -81,7 +85,7 @@ def price(suite: Suite, results: Path) -> Price:
             seconds += run.protocol.updates / rates[kind].updates_per_second
         elif kind not in unmeasured:
             unmeasured.append(kind)
-    done = statuses.count("done")
+    done = sum(status in RESULTS_OF_TRAINING for status in statuses)
     return Price(
         suite=suite.name,
         runs=len(suite.runs()),
@@ -101,7 +105,7 @@ def measure_rates(results: Path) -> dict[Kind, Rate]:
         timing = json.loads(path.read_text())
         config = json.loads((path.parent / runs.CONFIG).read_text())
         rate = config["protocol"]["updates"] / timing["seconds_total"]
-        measured[_kind(config["algorithm"], config["settings"])].append(Rate(rate, timing["machine"]))
+        measured[_kind(config["algorithm"], config["settings"])].append(Rate(rate, timing["cpu"]))
     return {
         kind: Rate(median(rate.updates_per_second for rate in rates), rates[-1].machine)
         for kind, rates in measured.items()
@@ -123,13 +127,10 @@ def write_rates(rates: dict[Kind, Rate], path: Path) -> None:
     """Writes `rates` as the table that `read_rates` reads. Raises UserError where there are none."""
     if not rates:
         raise UserError("nothing to write: no finished run has been found; run a suite first.")
-    aside = path.with_name(f".{path.name}")
-    with aside.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
+    with CsvWriter(path, COLUMNS) as table:
         for kind, rate in sorted(rates.items()):
-            table.writerow([*kind, f"{rate.updates_per_second:.1f}", rate.machine])
-    os.replace(aside, path)
+            row = {"updates_per_second": f"{rate.updates_per_second:.1f}", "machine": rate.machine}
+            table.write(kind._asdict() | row)
 
 
 def run_memory_mb(algorithm: str) -> int:

@@ -131,7 +131,7 @@ def _build(content: dict[str, Any]) -> Suite:
         for key, allowed in (("method", families), ("reference", families), ("dataset", content["datasets"])):
             if key in claim and claim[key] not in allowed:
                 raise UserError(
-                    f"claims.{index}.{key}: {claim[key]!r} is not in this suite; it must be one of {', '.join(allowed)}."
+                    f"claims.{index}.{key}: {claim[key]!r} is not in this suite; it must be {', '.join(allowed)}."
                 )
     return Suite(
         name=content["name"],

@@ -1,7 +1,82 @@
+"""`cqlbench price` and `cqlbench retry`: what a suite will cost, and doing its failed runs again."""
+
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+Results = Annotated[Path, typer.Option(help="The folder that holds runs/.")]
+
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds this room's commands."""
+    """Adds `price` and `retry`."""
+    app.command(epilog="Example: cqlbench price workflow/config/quick.yaml")(price)
+    app.command(
+        context_settings={"allow_extra_args": True},
+        epilog="Example: cqlbench retry workflow/config/quick.yaml --retrain-stale -- --cores 4",
+    )(retry)
+
+
+def price(
+    suite_file: Annotated[Path | None, typer.Argument(metavar="[SUITE.yaml]", help="The suite to price.")] = None,
+    results: Results = Path("results"),
+    measure: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Write the rates of all finished runs to this table.")
+    ] = None,
+) -> None:
+    """Prints how many runs a suite has, how many are done, and about how many CPU hours are to go.
+
+    The estimate comes from finished runs of the same method and network size: those in the results folder, or else
+    the package's own table, which `--measure cqlbench/rates.csv` writes.
+    """
+    from cqlbench import costs
+    from cqlbench.errors import UserError
+    from cqlbench.suites import load_suite
+
+    if not suite_file and not measure:
+        raise UserError("price: name a suite file, or a table to write with --measure.")
+    if measure:
+        costs.write_rates(costs.measure_rates(results), measure)
+    if suite_file:
+        print(costs.price(load_suite(suite_file), results))
+
+
+def retry(
+    context: typer.Context,
+    suite_file: Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite to complete.")],
+    results: Results = Path("results"),
+    retrain_stale: Annotated[
+        bool, typer.Option("--retrain-stale", help="Also remove runs made by other training code than the present.")
+    ] = False,
+) -> None:
+    """Removes a suite's failed runs, says which, and runs the suite with Snakemake.
+
+    What stands after `--` goes to Snakemake. A run that diverged is a result, not a failure: it would diverge again.
+    """
+    import json
+    import shutil
+    import subprocess
+    import sys
+
+    from cqlbench import runs
+    from cqlbench.costs import RESULTS_OF_TRAINING
+    from cqlbench.provenance import code_fingerprint
+    from cqlbench.suites import load_suite
+
+    present = code_fingerprint()
+    for folder in dict.fromkeys(run.folder(results) for _, run in load_suite(suite_file).runs()):
+        if not (folder / runs.STATUS).is_file():
+            continue
+        status = json.loads((folder / runs.STATUS).read_text())
+        if status["status"] not in RESULTS_OF_TRAINING:
+            print(f"removed, {status['status']} ({status['reason']}): {folder}")
+        elif retrain_stale and json.loads((folder / runs.PROVENANCE).read_text())["code_fingerprint"] != present:
+            print(f"removed, made by other training code: {folder}")
+        else:
+            continue
+        shutil.rmtree(folder)
+    sys.stdout.flush()
+    command = ["-m", "snakemake", "--configfile", suite_file, "--config", f"results={results}", "--cores", "all"]
+    raise typer.Exit(subprocess.call([sys.executable, *map(str, command), *context.args]))

@@ -1,0 +1,52 @@
+# The two commands: `make run` makes the environment, runs the quick suite and prints where its report is;
+# `make test` makes the environment and runs all tests. Another index for torch: make setup TORCH_INDEX=<address>.
+PYTHON ?= python3.11
+CORES ?= $(shell nproc)
+VENV ?= .venv
+TORCH = torch==2.13.0
+STAMP = $(VENV)/.installed
+BIN = $(VENV)/bin
+
+export OMP_NUM_THREADS = 1
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: setup run smoke test test-fast lint format types clean
+
+setup: $(STAMP)
+
+# torch comes first: pip then takes the build it finds for this machine and the other packages accept it.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+run: setup
+	$(BIN)/snakemake --cores $(CORES) --configfile workflow/config/quick.yaml
+	@echo "The report: $(CURDIR)/results/suites/quick/report.html"
+
+smoke: setup
+	$(BIN)/snakemake --cores $(CORES) --configfile workflow/config/smoke.yaml
+	@echo "The report: $(CURDIR)/results/suites/smoke/report.html"
+
+test: setup
+	$(BIN)/pytest
+
+test-fast: setup
+	$(BIN)/pytest -m "not slow"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+types: setup
+	$(BIN)/mypy cqlbench
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,10 @@
+rule dataset:
+    output:
+        f"{RESULTS}/datasets/cqlbench/{{task}}/{{kind}}/data/main_data.hdf5",
+    log:
+        f"{RESULTS}/logs/datasets/{{task}}/{{kind}}.log",
+    threads: 1
+    resources:
+        mem_mb=costs.DATASET_MB,
+    shell:
+        "cqlbench datasets make {wildcards.task}/{wildcards.kind} --root {RESULTS}/datasets > {log} 2>&1"

@@ -1,0 +1,20 @@
+rule figures:
+    input:
+        rules.scores.output,
+        rules.statistics.output,
+    output:
+        # One keyword per figure: report() needs a label for each.
+        **{
+            name: report(
+                f"{SUITE_FOLDER}/figures/{name}.svg",
+                caption="../report/figure.rst",
+                category="Figures",
+                labels={"figure": name.replace("_", " ")},
+            )
+            for name in figure_names(SUITE.axes)
+        },
+        png=collect(SUITE_FOLDER + "/figures/{name}.png", name=figure_names(SUITE.axes)),
+    log:
+        f"{RESULTS}/logs/suites/{SUITE.name}/figures.log",
+    shell:
+        "cqlbench figures {SUITE_FOLDER} > {log} 2>&1"

@@ -1,0 +1,18 @@
+rule report:
+    input:
+        rules.scores.output,
+        rules.statistics.output,
+        rules.figures.output,
+        suite=SUITE_FILE,
+    output:
+        report(
+            f"{SUITE_FOLDER}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"page": "the whole report"},
+        ),
+        f"{SUITE_FOLDER}/claims.csv",
+    log:
+        f"{RESULTS}/logs/suites/{SUITE.name}/report.log",
+    shell:
+        "cqlbench report {SUITE_FOLDER} --suite {input.suite} --results {RESULTS} > {log} 2>&1"

@@ -1,0 +1,18 @@
+rule statistics:
+    input:
+        rules.scores.output,
+    output:
+        table=report(
+            f"{SUITE_FOLDER}/statistics/table.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "scores per dataset"},
+        ),
+        others=collect(
+            SUITE_FOLDER + "/statistics/{table}.csv",
+            table="aggregates profiles improvement sample_efficiency sweep curves holes".split(),
+        ),
+    log:
+        f"{RESULTS}/logs/suites/{SUITE.name}/statistics.log",
+    shell:
+        "cqlbench statistics {SUITE_FOLDER} > {log} 2>&1"
