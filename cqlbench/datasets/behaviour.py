@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,13 @@ from cqlbench.errors import UserError
 from cqlbench.tasks import Task
 
 # stable-baselines3 PPO: 64x64 tanh networks, normalised observations and rewards.
-PPO_SETTINGS = {"n_steps": 512, "batch_size": 256, "n_epochs": 10, "gae_lambda": 0.95, "learning_rate": 3e-4}
+PPO_SETTINGS: dict[str, Any] = {
+    "n_steps": 512,
+    "batch_size": 256,
+    "n_epochs": 10,
+    "gae_lambda": 0.95,
+    "learning_rate": 3e-4,
+}
 PPO_ENVIRONMENTS = 4
 # Pendulum pays every step and forgets within a second: a short horizon learns it, the usual 0.99 does not.
 PPO_DISCOUNT = {"pendulum": 0.9}
@@ -152,6 +159,7 @@ def train_behaviour(task: Task, folder: Path, seed: int = 0, report=print) -> Pa
     path = folder / f"{task.name}.npz"
     np.savez_compressed(
         path,
+        allow_pickle=False,
         env_steps=np.array([snapshots[index].env_steps for index in kept]),
         medium_index=np.array(kept.index(medium)),
         **{name: np.stack([getattr(snapshots[i], name) for i in kept]).astype(np.float32) for name in _ARRAYS},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Episode(NamedTuple):
 
 def simulator_state(env: gymnasium.Env) -> tuple[np.ndarray, np.ndarray]:
     """(qpos, qvel) of a MuJoCo task; (angle,), (angular velocity,) of the pendulum."""
-    inner = env.unwrapped
+    inner: Any = env.unwrapped
     if hasattr(inner, "data"):
         return inner.data.qpos.copy(), inner.data.qvel.copy()
     return inner.state[:1].copy(), inner.state[1:].copy()
@@ -40,7 +40,7 @@ def restore(env: gymnasium.Env, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarra
     one to about 1e-6, not to the last bit.
     """
     env.reset(seed=0)
-    inner = env.unwrapped
+    inner: Any = env.unwrapped
     if hasattr(inner, "data"):
         inner.set_state(qpos, qvel)
     else:
@@ -59,7 +59,9 @@ def rollout(
     """One episode of `policy`, its start and its noise drawn from (seed, episode) alone."""
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, episode])))
     observation, _ = env.reset(seed=int(generator.integers(2**31)))
-    observations, states, actions, rewards = [observation], [simulator_state(env)], [], []
+    observations, states = [observation], [simulator_state(env)]
+    actions: list[np.ndarray] = []
+    rewards: list[float] = []
     terminated = truncated = False
     while not (terminated or truncated) and len(actions) != max_steps:
         # Stepped as it is stored, in float32: a recorded action replayed is the action that was taken.
@@ -69,7 +71,7 @@ def rollout(
         observations.append(observation)
         states.append(simulator_state(env))
         actions.append(action)
-        rewards.append(reward)
+        rewards.append(float(reward))
     return Episode(
         np.asarray(observations, np.float32),
         np.asarray(actions, np.float32),

@@ -94,5 +94,5 @@ def hash_of(arrays: Mapping[str, np.ndarray]) -> str:
     for name in _HASHED:
         values = np.ascontiguousarray(arrays[name], "<f4")
         digest.update(f"{name}{values.shape}".encode())
-        digest.update(values)
+        digest.update(values.data)
     return digest.hexdigest()

@@ -110,9 +110,10 @@ def load(dataset_id: str, root: Path = DEFAULT_ROOT) -> OfflineDataset:
             )
         _write_flat(flat, arrays)
     expected = read_hashes().get(dataset_id)
-    known = expected is not None and expected.transitions == len(arrays["rewards"])
+    if expected is not None and expected.transitions != len(arrays["rewards"]):
+        expected = None
     warning = None
-    if known and expected.sha256 != stored["content_hash"]:
+    if expected is not None and expected.sha256 != stored["content_hash"]:
         warning = (
             f"{dataset_id} (sha256 {stored['content_hash'][:12]}, made with MuJoCo {stored['mujoco_version']}) is not "
             f"the data of the package's table (sha256 {expected.sha256[:12]}, MuJoCo {expected.mujoco_version}): "
@@ -123,7 +124,7 @@ def load(dataset_id: str, root: Path = DEFAULT_ROOT) -> OfflineDataset:
         task=task,
         **arrays,
         content_hash=stored["content_hash"],
-        expected_hash=expected.sha256 if known else None,
+        expected_hash=expected.sha256 if expected else None,
         warning=warning,
         reference_random=stored["ref_min_score"],
         reference_expert=stored["ref_max_score"],
@@ -140,7 +141,7 @@ def stored_metadata(dataset_id: str, root: Path = DEFAULT_ROOT) -> dict | None:
 def _write_flat(path: Path, arrays: dict[str, np.ndarray]) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with aside.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
     os.replace(aside, path)
 
 

@@ -155,7 +155,7 @@ def test_minari_opens_what_we_wrote(root: Path, monkeypatch: pytest.MonkeyPatch)
     for start, episode in zip(ours.episode_starts, stored.iterate_episodes(), strict=True):
         length = len(episode.rewards)
         assert episode.observations.shape == (length + 1, 11)
-        assert episode.observations in stored.observation_space or episode.observations.dtype == np.float32
+        assert episode.observations.dtype == stored.observation_space.dtype == np.float32
         np.testing.assert_array_equal(episode.observations[:-1], ours.observations[start : start + length])
         np.testing.assert_array_equal(episode.observations[1:], ours.next_observations[start : start + length])
         np.testing.assert_array_equal(episode.infos["qpos"][:-1], ours.qpos[start : start + length])
@@ -200,7 +200,7 @@ def test_a_changed_file_is_refused(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_making_that_dies_leaves_nothing_to_believe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What Snakemake leaves: the output's folder made in advance, its file deleted, the rest of an older one lying there.
+    # What Snakemake leaves: the folder of the output made in advance, its file deleted, the rest of an older one.
     folder = dataset_file(tmp_path, PENDULUM).parent
     folder.mkdir(parents=True)
     (folder / "metadata.json").write_text("{}")
@@ -238,9 +238,7 @@ def test_too_few_transitions_are_refused(tmp_path: Path) -> None:
 
 def test_ids_and_files() -> None:
     assert len(dataset_ids()) == len(set(dataset_ids())) == 24
-    assert dataset_file(Path("r"), "hopper/medium-v0").as_posix() == (
-        "r/cqlbench/hopper/medium-v0/data/main_data.hdf5"
-    )
+    assert dataset_file(Path("r"), "hopper/medium-v0").as_posix() == ("r/cqlbench/hopper/medium-v0/data/main_data.hdf5")
 
 
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=6), data=st.data())
