@@ -89,19 +89,29 @@ def write_run(family: str, run: Run, folder: Path, rng: np.random.Generator, bro
             "code_fingerprint": "f00d",
             "packages": {"torch": "2.13.0", "mujoco": "3.1.6"},
             "dataset": {
-                "id": run.dataset, "content_hash": f"hash-of-{run.dataset}", "expected_hash": "x",
-                "warning": "made with another <MuJoCo>" if hard else None, "ref_min": REF_MIN, "ref_max": REF_MAX,
+                "id": run.dataset,
+                "content_hash": f"hash-of-{run.dataset}",
+                "expected_hash": "x",
+                "warning": "made with another <MuJoCo>" if hard else None,
+                "ref_min": REF_MIN,
+                "ref_max": REF_MAX,
             },
         },
         runs.TIMING: {
-            "seconds_total": 61.5, "seconds_training": 50.0, "seconds_evaluation": 11.5, "updates_per_second": 20.0,
-            "peak_memory_mb": 410.0, "cpu": "A <CPU>", "cores": 2, "threads": 1,
+            "seconds_total": 61.5,
+            "seconds_training": 50.0,
+            "seconds_evaluation": 11.5,
+            "updates_per_second": 20.0,
+            "peak_memory_mb": 410.0,
+            "cpu": "A <CPU>",
+            "cores": 2,
+            "threads": 1,
         },
         runs.STATUS: {
             "status": "failed" if broken else "done",
             "reason": "ValueError: <script>alert(1)</script>" if broken else None,
             "update": points[-1],
         },
-    }  # fmt: skip
+    }
     for name, document in documents.items():
         (folder / name).write_text(json.dumps(document))
