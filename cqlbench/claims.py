@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cqlbench import style
 from cqlbench.errors import UserError
 from cqlbench.statistics import t_interval
 from cqlbench.suites import Suite
@@ -52,17 +53,27 @@ def _overestimates(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[str, 
     factor = claim["factor"]
     values = _values(claim, here)
     predicted, true = values["predicted_value"], values["true_discounted_return"]
-    declared = f"{claim['method']} predicts more than {factor:g} times what it truly gets on {claim['dataset']}"
+    declared = f"{_name(claim['method'])} predicts more than {factor:g} times what it truly gets on {claim['dataset']}"
     if (true <= 0).any():
         return _row(
-            suite, factor, np.nan, values, predicted > factor * true, "undecided",
+            suite,
+            factor,
+            np.nan,
+            values,
+            predicted > factor * true,
+            "undecided",
             f"{declared}: a true value is not positive, so a factor says nothing.",
-        )  # fmt: skip
+        )
     ratio = predicted / true
     return _for_every_seed(
-        suite, factor, ratio.min(), values, ratio > factor, declared,
+        suite,
+        factor,
+        ratio.min(),
+        values,
+        ratio > factor,
+        declared,
         f"its predicted value is {_span(ratio, '.3g')} times the true one",
-    )  # fmt: skip
+    )
 
 
 def _lower_bound(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[str, Any]:
@@ -72,10 +83,14 @@ def _lower_bound(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[str, An
         f"{row.difference_mean:.1f} ± {row.difference_standard_error:.1f}" for row in values.itertuples(index=False)
     )
     return _for_every_seed(
-        suite, 0.0, difference.max(), values, difference < 0,
-        f"The predicted value of {claim['method']} lies below its true value on {claim['dataset']}",
+        suite,
+        0.0,
+        difference.max(),
+        values,
+        difference < 0,
+        f"The predicted value of {_name(claim['method'])} lies below its true value on {claim['dataset']}",
         f"predicted minus true per seed, with its standard error over states: {paired}",
-    )  # fmt: skip
+    )
 
 
 def _for_every_seed(
@@ -84,7 +99,7 @@ def _for_every_seed(
     """A claim about every seed fails at the first that contradicts it, and is held only once all are there."""
     complete = len(values) == len(suite.seeds)
     verdict = "failed" if not holds.all() else "held" if complete else "undecided"
-    sentence = f"{declared}, for every seed: {seen}." if len(values) else f"{declared}, for every seed: no run to judge."
+    sentence = f"{declared}, for every seed: {seen if len(values) else 'no run to judge'}."
     return _row(suite, threshold, observed, values, holds, verdict, sentence)
 
 
@@ -95,11 +110,12 @@ def _score_difference(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[st
         here[here["family"] == claim["reference"]], on="seed", suffixes=("", "_reference")
     )
     difference = pairs["score"] - pairs["score_reference"]
+    method, reference = _name(claim["method"]), _name(claim["reference"])
     points = f"{100 * claim['margin']:g} points"
     declared = (
-        f"{claim['method']} scores at least {points} above {claim['reference']} on {claim['dataset']}"
+        f"{method} scores at least {points} above {reference} on {claim['dataset']}"
         if above
-        else f"{claim['method']} scores no more than {points} below {claim['reference']} on {claim['dataset']}"
+        else f"{method} scores no more than {points} below {reference} on {claim['dataset']}"
     )
     if pairs.empty:
         return _row(suite, threshold, np.nan, pairs, difference, "undecided", f"{declared}: no pair of runs to judge.")
@@ -139,6 +155,10 @@ def _row(
         "verdict": verdict,
         "sentence": sentence,
     }
+
+
+def _name(family: str) -> str:
+    return style.label(family, family)
 
 
 def _span(values: pd.Series, spec: str) -> str:

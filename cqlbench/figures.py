@@ -6,7 +6,8 @@ Scores are stored 0-1 and drawn x100. The bytes depend on the tables only: no da
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,16 @@ def draw_figures(folder: Path) -> None:
     drawings = DRAWINGS | {f"sweep-{axis}": lambda tables, axis=axis: _sweep(tables, axis) for axis in axes}
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     with (
-        sns.axes_style("whitegrid", {"axes.edgecolor": "0.6", "grid.color": "0.9", "legend.frameon": False}),
-        matplotlib.rc_context({"svg.hashsalt": "cqlbench", "font.size": 9, "axes.titlesize": 9, "lines.markersize": 5}),
+        sns.axes_style("whitegrid", {"axes.edgecolor": "0.6", "grid.color": "0.9"}),
+        matplotlib.rc_context(
+            {
+                "svg.hashsalt": "cqlbench",
+                "legend.frameon": False,
+                "font.size": 9,
+                "axes.titlesize": 9,
+                "lines.markersize": 5,
+            }
+        ),
     ):
         for name, draw in drawings.items():
             figure = draw(tables)
@@ -65,23 +74,32 @@ def draw_figures(folder: Path) -> None:
 def _scores(tables: Tables) -> Figure:
     """Final score per dataset: mean bars, a dot per seed."""
     table, finals = _headline(tables["table"]), _headline(tables["finals"])
-    figure, panels = _panels(table["dataset"].unique())
     families = style.ordered(table["family"])
     methods = _labels(table)
+    figure, panels = _panels(sorted(table["dataset"].unique()), sharey=True, height=0.4 * len(families) + 0.9)
     for dataset, panel in panels.items():
         for place, family in enumerate(families):
             row = table[(table["dataset"] == dataset) & (table["family"] == family)].iloc[0]
             seeds = finals[(finals["dataset"] == dataset) & (finals["family"] == family)]["score"]
             panel.barh(place, 100 * row["score_mean"], color=style.colour(family), alpha=0.45, height=0.7)
             panel.plot(
-                100 * seeds, _spread(place, len(seeds)), style.marker(family), color=style.colour(family),
-                markeredgecolor="white", markeredgewidth=0.5, linestyle="none",
-            )  # fmt: skip
+                100 * seeds,
+                _spread(place, len(seeds)),
+                style.marker(family),
+                color=style.colour(family),
+                markeredgecolor="white",
+                markeredgewidth=0.5,
+                linestyle="none",
+            )
             if seeds.empty:
                 panel.text(0, place, " no finished run", va="center", color="0.4")
-        panel.set(yticks=range(len(families)), yticklabels=[methods[family] for family in families], xlabel="score")
+        panel.set(
+            yticks=range(len(families)),
+            yticklabels=_broken(methods[family] for family in families),
+            xlabel="score",
+            ylim=(len(families) - 0.5, -0.5),
+        )
         panel.grid(False, axis="y")
-        panel.invert_yaxis()
         panel.set_xlim(min(0, panel.get_xlim()[0]), max(panel.get_xlim()[1], 10))
     return figure
 
@@ -90,19 +108,30 @@ def _aggregates(tables: Tables) -> Figure:
     """Four summaries over all datasets, a point and an interval per method."""
     table, methods = tables["aggregates"], _families(tables)
     statistics = ["IQM", "Median", "Mean", "Optimality Gap"]
-    figure, panels = _panels(statistics, sharey=True, height=0.35 * len(methods) + 0.9, columns=4, width=2.3)
+    figure, panels = _panels(statistics, sharey=True, height=0.4 * len(methods) + 1.0, width=2.3)
     order = style.ordered(methods.values())
     labels = _labels(tables["table"])
     for statistic, panel in panels.items():
         for row in table[table["statistic"] == statistic].itertuples(index=False):
             family = methods[row.method]
             place, shade = order.index(family), style.colour(family)
-            panel.plot([100 * row.low, 100 * row.high], [place, place], color=shade, linewidth=7, alpha=0.35,
-                       solid_capstyle="butt")  # fmt: skip
+            panel.plot(
+                [100 * row.low, 100 * row.high],
+                [place, place],
+                color=shade,
+                linewidth=7,
+                alpha=0.35,
+                solid_capstyle="butt",
+            )
             panel.plot(100 * row.estimate, place, style.marker(family), color=shade)
         better = "lower is better" if statistic == "Optimality Gap" else "higher is better"
-        panel.set(title=statistic, xlabel=f"score ({better})", yticks=range(len(order)), ylim=(len(order) - 0.5, -0.5),
-                  yticklabels=[labels[family] for family in order])  # fmt: skip
+        panel.set(
+            title=statistic,
+            xlabel=f"score\n({better})",
+            yticks=range(len(order)),
+            ylim=(len(order) - 0.5, -0.5),
+            yticklabels=_broken(labels[family] for family in order),
+        )
     return figure
 
 
@@ -111,10 +140,11 @@ def _profile(tables: Tables) -> Figure:
     table, methods = tables["profiles"], _families(tables)
     figure, panels = _panels([""], width=6.0, height=3.4)
     for family, own, name in _by_family(table, methods, tables):
-        panels[""].plot(100 * own["tau"], own["fraction"], color=style.colour(family), label=name)
+        panels[""].plot(100 * own["tau"], own["fraction"], color=style.colour(family), label=name, linewidth=2)
         _band(panels[""], 100 * own["tau"], own["low"], own["high"], family)
-    panels[""].set(xlabel="score $\\tau$", ylabel="fraction of runs with score above $\\tau$", ylim=(-0.02, 1.02),
-                   xlim=(0, 120))  # fmt: skip
+    panels[""].set(
+        xlabel="score $\\tau$", ylabel="fraction of runs with score above $\\tau$", ylim=(-0.02, 1.02), xlim=(0, 120)
+    )
     _legend(figure, panels)
     return figure
 
@@ -123,8 +153,7 @@ def _improvement(tables: Tables) -> Figure:
     """Probability that a run of the row's method beats a run of the column's."""
     table, methods = tables["improvement"], _families(tables)
     order, labels = style.ordered(methods.values()), _labels(tables["table"])
-    size = 1.0 * len(order) + 1.2
-    figure, panels = _panels([""], width=size, height=0.7 * size)
+    figure, panels = _panels([""], width=1.35 * len(order) + 1.2, height=0.7 * len(order) + 1.0)
     panel = panels[""]
     grid = [[float("nan")] * len(order) for _ in order]
     for row in table.itertuples(index=False):
@@ -132,12 +161,26 @@ def _improvement(tables: Tables) -> Figure:
         grid[y][x] = row.probability
         interval = f"\n[{row.low:.2f}, {row.high:.2f}]" if row.low == row.low else ""
         text = f"{row.probability:.2f}{interval}" if row.probability == row.probability else "no runs"
-        panel.text(x, y, text, ha="center", va="center", fontsize=8,
-                   color="white" if abs(row.probability - 0.5) > 0.35 else "black")  # fmt: skip
+        panel.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if abs(row.probability - 0.5) > 0.35 else "black",
+        )
     panel.imshow(grid, cmap="PuOr", vmin=0, vmax=1, aspect="auto")
-    names = [labels[family].replace(", ", "\n") for family in order]
-    panel.set(xticks=range(len(order)), yticks=range(len(order)), xticklabels=names, yticklabels=names,
-              xlabel="column method Y", ylabel="row method X", title="P(a run of X scores above a run of Y)")  # fmt: skip
+    names = _broken(labels[family] for family in order)
+    panel.set(
+        xticks=range(len(order)),
+        yticks=range(len(order)),
+        xticklabels=names,
+        yticklabels=names,
+        xlabel="column method Y",
+        ylabel="row method X",
+        title="P(a run of X scores above a run of Y)",
+    )
     panel.grid(False)
     return figure
 
@@ -155,7 +198,10 @@ def _sample_efficiency(tables: Tables) -> Figure:
 
 
 def _learning_curves(tables: Tables) -> Figure:
-    """Score against updates, per dataset."""
+    """Mean score against updates, per dataset; the band runs from the lowest seed to the highest.
+
+    Not an interval: with three seeds Student's would be wider than all there is to see.
+    """
     curves = _headline(tables["curves"])
     labels = _labels(tables["table"])
     figure, panels = _panels(sorted(tables["table"]["dataset"].unique()))
@@ -163,12 +209,8 @@ def _learning_curves(tables: Tables) -> Figure:
         for family in style.ordered(curves["family"]):
             own = curves[(curves["dataset"] == dataset) & (curves["family"] == family)]
             _line(panel, own["update"], 100 * own["score_mean"], family, labels[family])
-            _band(panel, own["update"], 100 * own["low"], 100 * own["high"], family)
-        highest = 100 * curves.loc[curves["dataset"] == dataset, "score_mean"].max()
+            _band(panel, own["update"], 100 * own["lowest"], 100 * own["highest"], family)
         panel.set(xlabel="update", ylabel="score")
-        if highest == highest:
-            # An interval of two seeds may be wider than everything there is to see.
-            panel.set_ylim(min(-5.0, panel.get_ylim()[0] if panel.get_ylim()[0] > -15 else -15), max(15, 1.5 * highest))
     _legend(figure, panels)
     return figure
 
@@ -184,16 +226,20 @@ def _values(tables: Tables) -> Figure:
             own = here[here["family"] == family]
             for headline, part in own.groupby("headline"):
                 panel.plot(
-                    part["true_discounted_return"], part["predicted_value"], style.marker(family), linestyle="none",
-                    color=style.colour(family), markerfacecolor=style.colour(family) if headline else "none",
+                    part["true_discounted_return"],
+                    part["predicted_value"],
+                    style.marker(family),
+                    linestyle="none",
+                    color=style.colour(family),
+                    markerfacecolor=style.colour(family) if headline else "none",
                     label=labels[family] if headline else f"{style.label(family, family)}, other settings",
-                )  # fmt: skip
+                )
         if here.empty:
             panel.text(0.5, 0.5, "no values", transform=panel.transAxes, ha="center", color="0.4")
             continue
         both = here[["predicted_value", "true_discounted_return"]].to_numpy()
-        low, high = min(float(both.min()), 0.0), max(float(both.max()), 1.0)
-        span = [low * 1.5, high * 2]
+        # Room for the words above the highest point.
+        span = [min(float(both.min()), 0.0) * 2, max(float(both.max()), 1.0) * 30]
         panel.set(xscale="symlog", yscale="symlog", xlabel="true discounted return", ylabel="predicted value")
         panel.plot(span, span, color="0.3", linewidth=0.8, zorder=0)
         panel.fill_between(span, span, span[1], color="#D55E00", alpha=0.06, linewidth=0, zorder=0)
@@ -213,18 +259,18 @@ def _value_curves(tables: Tables) -> Figure:
         here = curves[curves["dataset"] == dataset]
         for family in style.ordered(here["family"]):
             own = here[here["family"] == family]
-            _line(panel, own["update"], own["predicted_value"], family, f"{labels[family]}: predicted")
-            panel.plot(own["update"], own["true_discounted_return"], "--", color=style.colour(family),
-                       label=f"{labels[family]}: true")  # fmt: skip
-        panel.set(xlabel="update", ylabel="value", yscale="symlog")
+            _line(panel, own["update"], own["predicted_value"], family, labels[family])
+            panel.plot(own["update"], own["true_discounted_return"], "--", color=style.colour(family))
+        panel.set(xlabel="update", ylabel="value")
+        _value_axis(panel)
         if here.empty:
             panel.text(0.5, 0.5, "no values", transform=panel.transAxes, ha="center", color="0.4")
-    _legend(figure, panels)
+    _legend(figure, panels, values=True)
     return figure
 
 
 def _sweep(tables: Tables, axis: str) -> Figure:
-    """Score, and predicted beside true value, against a swept setting: two rows of panels, one column per dataset."""
+    """Score (mean and range of the seeds), and predicted beside true value, against a swept setting, per dataset."""
     import pandas as pd
 
     table = tables["sweep"][tables["sweep"]["axis"] == axis].copy()
@@ -234,36 +280,38 @@ def _sweep(tables: Tables, axis: str) -> Figure:
     order = list(dict.fromkeys(table.sort_values("dataset", kind="stable")["value"].astype(str)))
     table["place"] = [order.index(str(value)) for value in table["value"]] if words else sizes
     datasets = sorted(table["dataset"].unique())
-    rows = {f"{dataset}\n{row}": (dataset, row) for row in ("score", "value") for dataset in datasets}
-    figure, panels = _panels(rows, columns=len(datasets))
-    for key, panel in panels.items():
-        dataset, row = rows[key]
+    rows = ["score", "value"] if table["predicted_value"].notna().any() else ["score"]
+    keys: list[Any] = []
+    for first in range(0, len(datasets), COLUMNS):
+        part = datasets[first : first + COLUMNS]
+        empty = [None] * (min(COLUMNS, len(datasets)) - len(part))
+        for row in rows:
+            keys += [*((dataset, row) for dataset in part), *empty]
+    figure, panels = _panels(keys, columns=min(COLUMNS, len(datasets)))
+    for (dataset, row), panel in panels.items():
         for family in style.ordered(table["family"]):
             own = table[(table["dataset"] == dataset) & (table["family"] == family)].sort_values("place")
-            name = style.label(family, family)
+            shade = style.colour(family)
             if row == "score":
-                _line(panel, own["place"], 100 * own["score_mean"], family, name)
-                for point in own.itertuples(index=False):
-                    panel.plot([point.place] * 2, [100 * point.low, 100 * point.high], color=style.colour(family),
-                               alpha=0.4)  # fmt: skip
+                _line(panel, own["place"], 100 * own["score_mean"], family, style.label(family, family))
+                panel.vlines(own["place"], 100 * own["lowest"], 100 * own["highest"], color=shade, alpha=0.4)
             elif own["predicted_value"].notna().any():
-                _line(panel, own["place"], own["predicted_value"], family, f"{name}: predicted")
-                panel.plot(own["place"], own["true_discounted_return"], "--", color=style.colour(family),
-                           label=f"{name}: true")  # fmt: skip
+                _line(panel, own["place"], own["predicted_value"], family, style.label(family, family))
+                panel.plot(own["place"], own["true_discounted_return"], "--", color=shade)
         if row == "value":
-            panel.set_yscale("symlog")
-        if words:
-            panel.set(xticks=range(len(order)), xticklabels=order)
-        elif sizes.max() > 20 * max(sizes[sizes > 0].min(), 1e-12):
-            _log_axis(panel, sorted(sizes.unique()))
+            _value_axis(panel)
         else:
-            panel.set_xticks(sorted(sizes.unique()))
-        panel.set(title=dataset if row == "score" else "", xlabel=axis, ylabel=row)
-    _legend(figure, panels)
+            panel.set_ylim(min(0, panel.get_ylim()[0]))
+        if words:
+            panel.set(xticks=range(len(order)), xticklabels=order, xlim=(-0.5, len(order) - 0.5))
+        else:
+            _size_axis(panel, sorted(sizes.unique()))
+        panel.set(title=dataset, xlabel=axis, ylabel=row)
+    _legend(figure, panels, values="value" in rows)
     return figure
 
 
-DRAWINGS: dict[str, Callable[[Tables], "Figure"]] = {
+DRAWINGS: dict[str, Callable[[Tables], Figure]] = {
     "scores": _scores,
     "values": _values,
     "aggregates": _aggregates,
@@ -277,8 +325,8 @@ DRAWINGS: dict[str, Callable[[Tables], "Figure"]] = {
 
 def _panels(
     keys: Any, columns: int = COLUMNS, width: float = PANEL[0], height: float = PANEL[1], sharey: bool = False
-) -> tuple[Figure, dict[str, Axes]]:
-    """A grid of panels, one per key with the key as its title; places left over stay empty."""
+) -> tuple[Figure, dict[Any, Axes]]:
+    """A grid of panels, one per key with the key as its title; a None and the places left over stay empty."""
     import matplotlib.pyplot as plt
 
     keys = list(keys)
@@ -287,11 +335,13 @@ def _panels(
     figure, grid = plt.subplots(
         lines, columns, figsize=(width * columns, height * lines), squeeze=False, sharey=sharey, layout="constrained"
     )
-    panels = dict(zip(keys, grid.flat, strict=False))
-    for panel in grid.flat[len(keys) :]:
-        panel.set_axis_off()
-    for key, panel in panels.items():
-        panel.set_title(key)
+    panels = {}
+    for key, panel in zip_longest(keys, grid.flat):
+        if key is None:
+            panel.set_axis_off()
+        else:
+            panels[key] = panel
+            panel.set_title(key if isinstance(key, str) else "")
     return figure, panels
 
 
@@ -319,8 +369,15 @@ def _by_family(table: pd.DataFrame, methods: dict[str, str], tables: Tables) -> 
 
 
 def _line(panel: Axes, x: pd.Series, y: pd.Series, family: str, name: str) -> None:
-    panel.plot(x, y, style.marker(family) + "-", color=style.colour(family), label=name, markeredgecolor="white",
-               markeredgewidth=0.5)  # fmt: skip
+    panel.plot(
+        x,
+        y,
+        style.marker(family) + "-",
+        color=style.colour(family),
+        label=name,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+    )
 
 
 def _band(panel: Axes, x: pd.Series, low: pd.Series, high: pd.Series, family: str) -> None:
@@ -332,21 +389,47 @@ def _spread(place: int, count: int) -> list[float]:
     return [place + (0.3 * (index / (count - 1) - 0.5) if count > 1 else 0.0) for index in range(count)]
 
 
-def _log_axis(panel: Axes, sizes: list[float]) -> None:
-    """A logarithmic axis with the values themselves as ticks; zero, if there, one step left of the smallest."""
+def _broken(labels: Iterable[str]) -> list[str]:
+    """Labels with each setting on its own line."""
+    return [label.replace(", ", "\n") for label in labels]
+
+
+def _size_axis(panel: Axes, sizes: list[float]) -> None:
+    """The swept values as ticks, on a logarithmic axis where they span a decade; zero stands left of the smallest."""
     from matplotlib.ticker import NullLocator
 
-    smallest = min(size for size in sizes if size > 0)
-    panel.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+    positive = [size for size in sizes if size > 0]
+    if positive and positive[-1] >= 8 * positive[0]:
+        panel.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
     panel.set_xticks(sizes, [f"{size:g}" for size in sizes])
     panel.xaxis.set_minor_locator(NullLocator())
+    panel.margins(x=0.08)
 
 
-def _legend(figure: Figure, panels: dict[str, Axes]) -> None:
-    """One legend for all panels, under them."""
+def _value_axis(panel: Axes) -> None:
+    """A logarithmic axis on both sides of zero; with more ticks where the values lie close together."""
+    from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+
+    panel.set_yscale("symlog")
+    low, high = panel.get_ylim()
+    if high < 100 * max(low, 1):
+        panel.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=[1, 2, 5]))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _legend(figure: Figure, panels: dict[Any, Axes], values: bool = False) -> None:
+    """One legend for all panels, under them; `values` explains solid and dashed lines."""
+    from matplotlib.lines import Line2D
+
     entries: dict[str, Any] = {}
     for panel in panels.values():
         handles, labels = panel.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
+    if values:
+        entries |= {"predicted value": Line2D([], [], color="0.4"), "true value": Line2D([], [], color="0.4", ls="--")}
     if entries:
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=min(4, len(entries)))
+        width, height = figure.get_size_inches()
+        columns = max(1, min(len(entries), int(13 * width / (max(map(len, entries)) + 8))))
+        # The legend gets its own room instead of the panels'.
+        figure.set_size_inches(width, height + 0.2 * -(-len(entries) // columns))
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)

@@ -19,12 +19,11 @@ from cqlbench.errors import UserError
 from cqlbench.runs import Run
 from cqlbench.suites import Method, Suite
 
-
 SCORES = "scores.csv"
 RUNS = "runs.csv"
 VALUES = "values.csv"
 
-# In runs.csv, a method's value of each axis its suite sweeps stands under this prefix; empty where it does not sweep it.
+# In runs.csv, a method's value of each axis that it sweeps stands under this prefix; empty where it does not sweep it.
 AXIS = "axis_"
 
 SCORE_COLUMNS = [
@@ -67,37 +66,37 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
         if "dataset" not in provenance:
             raise UserError(f"{folder / runs.PROVENANCE} does not name the run's dataset. Train the run again.")
         dataset = provenance["dataset"]
-        values = {
-            int(row["update"]): row for row in _read_run_table(folder / runs.VALUES) if row["start"] == "data"
-        }
+        values = {int(row["update"]): row for row in _read_run_table(folder / runs.VALUES) if row["start"] == "data"}
         entry = find_algorithm(method.algorithm)
         settings = method.config.settings()
         for row in evaluations:
             value = values.get(int(row["update"]), {})
-            rows.append({
-                "dataset": run.dataset,
-                "method": method.label,
-                "algorithm": entry.algorithm,
-                "implementation": entry.implementation,
-                "cql_alpha": settings.get("cql_alpha"),
-                "seed": run.seed,
-                "update": int(row["update"]),
-                "episodes": int(row["episodes"]),
-                "return_mean": row["return_mean"],
-                "return_std": row["return_std"],
-                "score": (row["return_mean"] - dataset["ref_min"]) / (dataset["ref_max"] - dataset["ref_min"]),
-                "ref_min": dataset["ref_min"],
-                "ref_max": dataset["ref_max"],
-                "predicted_value": value.get("predicted_value"),
-                "true_discounted_return": value.get("true_discounted_return"),
-                "status": status,
-                "code_version": provenance.get("code_version"),
-                "config_hash": run.config_hash,
-                "dataset_hash": dataset["content_hash"],
-                "family": method.family,
-                "headline": method.headline,
-                **{axis: settings.get(axis) for axis in further},
-            })  # fmt: skip
+            rows.append(
+                {
+                    "dataset": run.dataset,
+                    "method": method.label,
+                    "algorithm": entry.algorithm,
+                    "implementation": entry.implementation,
+                    "cql_alpha": settings.get("cql_alpha"),
+                    "seed": run.seed,
+                    "update": int(row["update"]),
+                    "episodes": int(row["episodes"]),
+                    "return_mean": row["return_mean"],
+                    "return_std": row["return_std"],
+                    "score": (row["return_mean"] - dataset["ref_min"]) / (dataset["ref_max"] - dataset["ref_min"]),
+                    "ref_min": dataset["ref_min"],
+                    "ref_max": dataset["ref_max"],
+                    "predicted_value": value.get("predicted_value"),
+                    "true_discounted_return": value.get("true_discounted_return"),
+                    "status": status,
+                    "code_version": provenance.get("code_version"),
+                    "config_hash": run.config_hash,
+                    "dataset_hash": dataset["content_hash"],
+                    "family": method.family,
+                    "headline": method.headline,
+                    **{axis: settings.get(axis) for axis in further},
+                }
+            )
     table = pd.DataFrame(rows, columns=SCORE_COLUMNS + further)
     for name, group in table.groupby("dataset"):
         if group.dataset_hash.nunique() > 1:
@@ -124,27 +123,29 @@ def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
         timing = _read_json(folder / runs.TIMING)
         provenance = _read_json(folder / runs.PROVENANCE)
         dataset = provenance.get("dataset", {})
-        rows.append({
-            "dataset": run.dataset,
-            "method": method.label,
-            "family": method.family,
-            "headline": method.headline,
-            "seed": run.seed,
-            "status": status.get("status", "missing"),
-            "reason": status.get("reason"),
-            "update": status.get("update", 0),
-            "updates": run.protocol.updates,
-            "seconds": timing.get("seconds_total"),
-            "updates_per_second": timing.get("updates_per_second"),
-            "peak_memory_mb": timing.get("peak_memory_mb"),
-            "code_fingerprint": provenance.get("code_fingerprint"),
-            "code_version": provenance.get("code_version"),
-            "dataset_hash": dataset.get("content_hash"),
-            "warning": dataset.get("warning"),
-            "folder": folder.relative_to(results).as_posix(),
-            # None is a value here (null: the default of num_transitions), not the absence of the axis.
-            **{AXIS + axis: "null" if value is None else value for axis, value in method.axes.items()},
-        })  # fmt: skip
+        rows.append(
+            {
+                "dataset": run.dataset,
+                "method": method.label,
+                "family": method.family,
+                "headline": method.headline,
+                "seed": run.seed,
+                "status": status.get("status", "missing"),
+                "reason": status.get("reason"),
+                "update": status.get("update", 0),
+                "updates": run.protocol.updates,
+                "seconds": timing.get("seconds_total"),
+                "updates_per_second": timing.get("updates_per_second"),
+                "peak_memory_mb": timing.get("peak_memory_mb"),
+                "code_fingerprint": provenance.get("code_fingerprint"),
+                "code_version": provenance.get("code_version"),
+                "dataset_hash": dataset.get("content_hash"),
+                "warning": dataset.get("warning"),
+                "folder": folder.relative_to(results).as_posix(),
+                # None is a value here (null: the default of num_transitions), not the absence of the axis.
+                **{AXIS + axis: "null" if value is None else value for axis, value in method.axes.items()},
+            }
+        )
     table = pd.DataFrame(rows, columns=RUN_COLUMNS + [AXIS + axis for axis in axes])
     return table.sort_values(["dataset", "method", "seed"], ignore_index=True)
 
@@ -172,8 +173,14 @@ def read_table(path: Path) -> pd.DataFrame:
     """The table that `write_table` wrote. Raises UserError where it is not there."""
     if not path.is_file():
         raise UserError(f"{path} does not exist. Make it first with `cqlbench scores` or `cqlbench statistics`.")
-    text = {"reason": object, "warning": object, "code_version": object, "code_fingerprint": object,
-            "dataset_hash": object, "config_hash": object}  # fmt: skip
+    text = {
+        "reason": object,
+        "warning": object,
+        "code_version": object,
+        "code_fingerprint": object,
+        "dataset_hash": object,
+        "config_hash": object,
+    }
     # Only an empty cell is a missing value: `null` is a setting.
     return pd.read_csv(path, float_precision="round_trip", dtype=text, keep_default_na=False, na_values=[""])
 

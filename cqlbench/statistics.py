@@ -64,9 +64,7 @@ def final_scores(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame)
     finals = scores.merge(runs[[*KEYS, "updates"]], on=KEYS)
     finals = finals[finals["update"] == finals["updates"]]
     best = scores.groupby(KEYS, as_index=False).agg(best=("score", "max"))
-    paired = values.loc[
-        values["start"] == "data", [*KEYS, "update", "difference_mean", "difference_standard_error"]
-    ]
+    paired = values.loc[values["start"] == "data", [*KEYS, "update", "difference_mean", "difference_standard_error"]]
     finals = finals.merge(best, on=KEYS).merge(paired, on=[*KEYS, "update"], how="left")
     columns = [
         "dataset", "method", "family", "headline", "seed", "update", "score", "best", "return_mean", "predicted_value",
@@ -183,9 +181,13 @@ def score_table(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     groups = ["dataset", "method", "family", "headline"]
     planned = runs.groupby(groups, as_index=False).agg(planned=("seed", "size"))
     found = _over_seeds(
-        finals, groups, best_mean="best", return_mean="return_mean",
-        predicted_value="predicted_value", true_discounted_return="true_discounted_return",
-    )  # fmt: skip
+        finals,
+        groups,
+        best_mean="best",
+        return_mean="return_mean",
+        predicted_value="predicted_value",
+        true_discounted_return="true_discounted_return",
+    )
     table = planned.merge(found, on=groups, how="left").fillna({"seeds": 0}).astype({"seeds": int})
     return table.assign(failed=table["planned"] - table["seeds"]).drop(columns="planned")
 
@@ -193,9 +195,11 @@ def score_table(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def curves(scores: pd.DataFrame) -> pd.DataFrame:
     """Score and values over training, per dataset and method, over the seeds that were evaluated there."""
     return _over_seeds(
-        scores, ["dataset", "method", "family", "headline", "update"],
-        predicted_value="predicted_value", true_discounted_return="true_discounted_return",
-    )  # fmt: skip
+        scores,
+        ["dataset", "method", "family", "headline", "update"],
+        predicted_value="predicted_value",
+        true_discounted_return="true_discounted_return",
+    )
 
 
 def sweep(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -211,14 +215,16 @@ def sweep(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
                     slice_ = slice_[slice_[other].isin(own.loc[own["headline"], other])]
             places = slice_[["dataset", "method", "headline", axis]].drop_duplicates().rename(columns={axis: "value"})
             found = _over_seeds(
-                finals, ["dataset", "method"],
-                predicted_value="predicted_value", true_discounted_return="true_discounted_return",
-            )  # fmt: skip
+                finals,
+                ["dataset", "method"],
+                predicted_value="predicted_value",
+                true_discounted_return="true_discounted_return",
+            )
             part = places.merge(found, on=["dataset", "method"], how="left").fillna({"seeds": 0})
             parts.append(part.assign(family=family, axis=axis.removeprefix(AXIS)))
     columns = [
-        "family", "axis", "value", "dataset", "headline", "seeds", "score_mean", "low", "high", "predicted_value",
-        "true_discounted_return",
+        "family", "axis", "value", "dataset", "headline", "seeds", "score_mean", "low", "high", "lowest", "highest",
+        "predicted_value", "true_discounted_return",
     ]  # fmt: skip
     if not parts:
         return pd.DataFrame(columns=columns)
@@ -243,13 +249,15 @@ def t_interval(sample: np.ndarray) -> tuple[float, float]:
 
 
 def _over_seeds(table: pd.DataFrame, groups: list[str], **means: str) -> pd.DataFrame:
-    """Seeds, mean, standard deviation and t interval of the score per group, and the means of further columns."""
+    """Of the score per group: seeds, mean, standard deviation, t interval, range; and the means of further columns."""
     return table.groupby(groups, as_index=False).agg(
         seeds=("seed", "size"),
         score_mean=("score", "mean"),
         score_std=("score", "std"),
         low=("score", lambda scores: t_interval(scores.to_numpy())[0]),
         high=("score", lambda scores: t_interval(scores.to_numpy())[1]),
+        lowest=("score", "min"),
+        highest=("score", "max"),
         **{name: (column, "mean") for name, column in means.items()},
     )
 

@@ -1,4 +1,4 @@
-"""How methods look and are called in print: one colour and marker per family, the same in every figure of every suite."""
+"""How methods look and are called in print: one colour and marker per family, the same in every figure."""
 
 from __future__ import annotations
 

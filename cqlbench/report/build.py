@@ -1,0 +1,167 @@
+"""From a suite's tables and figures to one page that opens from disk and needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cqlbench import runs as run_files
+from cqlbench import style
+from cqlbench.claims import CLAIMS, judge_claims
+from cqlbench.errors import UserError
+from cqlbench.figures import FOLDER as FIGURES
+from cqlbench.figures import figure_names
+from cqlbench.report.figure_texts import FIGURE_TEXTS, sweep_text
+from cqlbench.runs import readable
+from cqlbench.scores import RUNS, SCORES, VALUES, read_table, write_table
+from cqlbench.statistics import CONFIDENCE, REPETITIONS
+from cqlbench.statistics import FOLDER as STATISTICS
+from cqlbench.suites import Suite
+
+REPORT = "report.html"
+HERE = Path(__file__).parent
+
+
+def write_report(suite: Suite, folder: Path, results: Path) -> Path:
+    """Judges the suite's claims into `folder`/claims.csv, writes `folder`/report.html and returns its path.
+
+    `folder` holds the suite's tables, statistics and figures; `results` the run folders, read for their packages and
+    hardware only. Raises UserError where a table or a figure has not been made yet.
+    """
+    finals = read_table(folder / STATISTICS / "finals.csv")
+    claims = judge_claims(suite, finals)
+    write_table(claims, folder / CLAIMS)
+    runs = read_table(folder / RUNS)
+    holes = read_table(folder / STATISTICS / "holes.csv")
+    table = read_table(folder / STATISTICS / "table.csv")
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"points": _points, "number": _number}
+    page = environment.get_template("report.html.j2").render(
+        suite=suite,
+        style=(HERE / "report.css").read_text(),
+        claims=_rows(claims),
+        verdicts=claims["verdict"].value_counts().to_dict(),
+        datasets=suite.datasets,
+        headline=_headline(suite, table),
+        settings_shown=_rows(table[~table["headline"]]),
+        label=style.label,
+        unfinished=_rows(runs[runs["status"] != "done"]),
+        left_out=_rows(holes[holes["status"] == "done"]),
+        warnings=_rows(runs.dropna(subset=["warning"])[["dataset", "warning"]].drop_duplicates()),
+        fingerprints=runs.groupby("code_fingerprint")["seed"].size().to_dict(),
+        versions=runs.groupby("code_version")["seed"].size().to_dict(),
+        hashes=runs.groupby("dataset")["dataset_hash"].first().to_dict(),
+        costs=_rows(_costs(runs)),
+        run_count=len(runs),
+        confidence=f"{100 * CONFIDENCE:g} %",
+        repetitions=REPETITIONS,
+        figures=[_figure(folder, name) for name in figure_names(suite.axes)],
+        surroundings=_surroundings(runs, results),
+        methods=_methods(suite),
+        files=[_file(folder, name) for name in _table_names(folder)],
+    )
+    path = folder / REPORT
+    aside = path.with_name(f".{REPORT}.{os.getpid()}")
+    aside.write_text(page, encoding="utf-8", newline="\n")
+    os.replace(aside, path)
+    return path
+
+
+def _headline(suite: Suite, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row per headline method, in the figures' order, with one cell of the table per dataset of the suite."""
+    shown = table[table["headline"]].set_index(["family", "dataset"])
+    labels = {method.family: style.label(method.label, method.family) for method in suite.methods if method.headline}
+    return [
+        {
+            "name": labels[family],
+            "colour": style.colour(family),
+            "cells": [shown.loc[(family, dataset)].to_dict() for dataset in suite.datasets],
+        }
+        for family in style.ordered(labels)
+    ]
+
+
+def _costs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean time, rate and memory of the runs of each method."""
+    return runs.groupby("method", as_index=False, sort=True).agg(
+        seconds=("seconds", "mean"),
+        updates_per_second=("updates_per_second", "mean"),
+        peak_memory_mb=("peak_memory_mb", "max"),
+    )
+
+
+def _surroundings(runs: pd.DataFrame, results: Path) -> list[tuple[str, str, int]]:
+    """(what, value, number of runs) of packages and hardware, each value that occurs named."""
+    counts: dict[tuple[str, str], int] = {}
+    for folder in runs["folder"]:
+        for name, keys in ((run_files.PROVENANCE, ("packages",)), (run_files.TIMING, ("cpu", "cores", "threads"))):
+            path = results / folder / name
+            if not path.is_file():
+                continue
+            content = json.loads(path.read_text())
+            found = content.get("packages", {}) if keys == ("packages",) else {key: content.get(key) for key in keys}
+            for what, value in found.items():
+                counts[what, str(value)] = counts.get((what, str(value)), 0) + 1
+    return [(what, value, count) for (what, value), count in sorted(counts.items())]
+
+
+def _methods(suite: Suite) -> list[dict[str, Any]]:
+    """Each family's algorithm, its swept settings and every setting of its headline method."""
+    families = {method.family: method for method in suite.methods if method.headline}
+    return [
+        {
+            "name": style.label(families[family].label, family),
+            "algorithm": families[family].algorithm,
+            "settings": {key: readable(value) for key, value in families[family].config.settings().items()},
+            "swept": {
+                axis: ", ".join(dict.fromkeys(readable(m.axes[axis]) for m in suite.methods if m.family == family))
+                for axis in families[family].axes
+            },
+        }
+        for family in style.ordered(families)
+    ]
+
+
+def _figure(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / FIGURES / f"{name}.svg"
+    if not path.is_file():
+        raise UserError(f"{path} does not exist. Draw it first with `cqlbench figures {folder}`.")
+    text = FIGURE_TEXTS[name] if name in FIGURE_TEXTS else sweep_text(name.removeprefix("sweep-"))
+    image = base64.b64encode(path.read_bytes()).decode()
+    return {"name": name, "source": f"data:image/svg+xml;base64,{image}", **text._asdict()}
+
+
+def _table_names(folder: Path) -> list[str]:
+    statistics = sorted(path.relative_to(folder).as_posix() for path in (folder / STATISTICS).glob("*.csv"))
+    return [SCORES, RUNS, VALUES, CLAIMS, *statistics]
+
+
+def _file(folder: Path, name: str) -> dict[str, str]:
+    content = base64.b64encode((folder / name).read_bytes()).decode()
+    return {"name": name, "source": f"data:text/csv;base64,{content}"}
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dictionaries, None where a cell is empty."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def _points(score: float | None) -> str:
+    """A 0-1 score as it is printed: x100, one decimal."""
+    return "–" if score is None or pd.isna(score) else f"{100 * score:.1f}"
+
+
+def _number(value: float | None) -> str:
+    """A value in print: three significant digits, thousands told apart, a dash where there is none."""
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

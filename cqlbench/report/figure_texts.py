@@ -1,0 +1,79 @@
+"""What stands under each figure of the report: a title, how to read it, and words for those who cannot see it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class FigureText(NamedTuple):
+    """Title, two sentences on how to read the figure, and its alternative text."""
+
+    title: str
+    reading: str
+    alternative: str
+
+
+FIGURE_TEXTS = {
+    "scores": FigureText(
+        "Score on each dataset",
+        "Each dot is one seed: one training run from scratch, judged at its last evaluation; the bar is their mean. "
+        "0 is the random policy, 100 the expert that made the data.",
+        "Bars of the mean final score of each method on each dataset, with one dot per seed.",
+    ),
+    "values": FigureText(
+        "What each run predicts beside what it truly gets",
+        "Each point is one run: how much discounted return its critic promises for its own policy from states of the "
+        "data, against what the simulator then pays. On the line the promise is kept; in the shaded half above it the "
+        "method overestimates, below it the estimate is the lower bound that CQL is built to give.",
+        "Scatter of predicted value against true discounted return of every run, with the diagonal.",
+    ),
+    "aggregates": FigureText(
+        "Summary over all datasets",
+        "The point is the summary of all runs of a method, the bar its 95 % bootstrap interval over seeds; methods "
+        "whose bars overlap widely are not told apart by these runs. IQM, the mean of the middle half of the runs, is "
+        "the one to read first; the optimality gap is how far the runs stay below the expert, so less is better.",
+        "Interquartile mean, median, mean and optimality gap of each method with intervals.",
+    ),
+    "profile": FigureText(
+        "How many runs get how far",
+        "Read upwards from a score: the height of a curve is the fraction of a method's runs, over all datasets, that "
+        "score more than that. A curve that lies above another everywhere belongs to the better method; where they "
+        "cross, one has more good runs and the other fewer bad ones.",
+        "Curves of the fraction of runs above each score, one per method, with intervals.",
+    ),
+    "improvement": FigureText(
+        "How often one method beats another",
+        "Each cell is the probability that a run of the row's method scores above a run of the column's on the same "
+        "dataset, with its 95 % interval; 0.5 is a coin's toss. It says how sure an improvement is, not how large.",
+        "Table of probabilities that a run of one method scores above a run of another.",
+    ),
+    "learning-curves": FigureText(
+        "Score while training",
+        "The line is the mean over seeds after so many updates, the band runs from the lowest seed to the highest. A "
+        "curve that is still rising at its end would need a larger budget before it says what the method can do.",
+        "Mean score against updates for each method, one panel per dataset.",
+    ),
+    "value-curves": FigureText(
+        "Predicted and true value while training",
+        "Solid lines are what the critics predict, dashed lines of the same colour what the policies truly get; the "
+        "scale is logarithmic. A solid line that climbs away from its dashed one is extrapolation feeding on itself.",
+        "Predicted and true value against updates for each method, one panel per dataset.",
+    ),
+    "sample-efficiency": FigureText(
+        "Summary over all datasets while training",
+        "The line is the IQM, the mean of the middle half of all runs, after so many updates, with its 95 % interval. "
+        "The method that is higher early learns from fewer updates, which is not the same as ending higher.",
+        "Interquartile mean of the score against updates for each method, with intervals.",
+    ),
+}
+
+
+def sweep_text(axis: str) -> FigureText:
+    """The text of the figure of a swept setting."""
+    return FigureText(
+        f"What {axis} changes",
+        f"Final score, and where there is one the predicted (solid) beside the true value (dashed), against {axis}; "
+        "vertical lines run from the lowest seed to the highest. The main comparison uses the one value that the suite "
+        "declared before the runs; picking the best value by these returns would be choosing with the answer in hand.",
+        f"Final score and values against {axis}, one column per dataset.",
+    )
