@@ -7,6 +7,7 @@ machine only rolls out.
 from __future__ import annotations
 
 import csv
+import os
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -120,6 +121,7 @@ def train_behaviour(task: Task, folder: Path, seed: int = 0, report=print) -> Pa
 
     The CSV is the recipe's log: environment steps, mean sampled return of the snapshot, which ones were kept and as
     what. Returns the path of the arrays. Takes minutes; the same seed on the same machine gives the same policy.
+    Raises UserError where the last snapshot is no better than the first.
     """
     import gymnasium
     import torch
@@ -156,26 +158,34 @@ def train_behaviour(task: Task, folder: Path, seed: int = 0, report=print) -> Pa
     ]
     kept, medium = _choose(returns)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{task.name}.npz"
+    arrays_aside, log_aside = folder / f".{task.name}.npz", folder / f".{task.name}.csv"
     np.savez_compressed(
-        path,
+        arrays_aside,
         allow_pickle=False,
         env_steps=np.array([snapshots[index].env_steps for index in kept]),
         medium_index=np.array(kept.index(medium)),
         **{name: np.stack([getattr(snapshots[i], name) for i in kept]).astype(np.float32) for name in _ARRAYS},
     )
-    with (folder / f"{task.name}.csv").open("w", newline="") as file:
+    with log_aside.open("w", newline="") as file:
         log = csv.writer(file, lineterminator="\n")
         log.writerow(["env_steps", "return_mean", "episodes", "kept_as"])
         for index, (policy, value) in enumerate(zip(snapshots, returns, strict=True)):
             role = {kept[0]: "random", medium: "medium", kept[-1]: "expert"}.get(index, "replay")
             log.writerow([policy.env_steps, f"{value:.2f}", SNAPSHOT_EPISODES, role if index in kept else ""])
+    os.replace(log_aside, folder / f"{task.name}.csv")
+    path = folder / f"{task.name}.npz"
+    os.replace(arrays_aside, path)
     return path
 
 
 def _choose(returns: list[float]) -> tuple[list[int], int]:
     """Which snapshots to keep, and which of them is medium: the first a third of the way from random to expert."""
     target = returns[0] + MEDIUM_FRACTION * (returns[-1] - returns[0])
+    if returns[-1] <= returns[0]:
+        raise UserError(
+            f"the behaviour policy did not learn (return {returns[0]:.1f} untrained, {returns[-1]:.1f} at the end); "
+            "train it longer or with another seed."
+        )
     medium = next(index for index, value in enumerate(returns) if value >= target and index > 0)
     before = np.unique(np.linspace(0, medium, SNAPSHOTS_KEPT_BEFORE_MEDIUM + 2).round().astype(int))
     return [int(index) for index in before] + [len(returns) - 1], medium
