@@ -33,7 +33,7 @@ def list_datasets(root: Root = DEFAULT_ROOT) -> None:
     from cqlbench.datasets.tables import read_hashes
 
     expected = read_hashes()
-    print(f"{'id':<26} {'transitions':>11}  {'made':<5} hash")
+    print(f"{'id':<28} {'transitions':>11}  {'made':<5} hash")
     for dataset_id in dataset_ids():
         stored = stored_metadata(dataset_id, root)
         transitions = stored["total_steps"] if stored else TRANSITIONS
@@ -44,7 +44,7 @@ def list_datasets(root: Root = DEFAULT_ROOT) -> None:
             verdict = "none expected"
         else:
             verdict = "as expected" if row.sha256 == stored["content_hash"] else "differs"
-        print(f"{dataset_id:<26} {transitions:>11,}  {'yes' if stored else 'no':<5} {verdict}".rstrip())
+        print(f"{dataset_id:<28} {transitions:>11,}  {'yes' if stored else 'no':<5} {verdict}".rstrip())
 
 
 def make(

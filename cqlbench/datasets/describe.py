@@ -17,7 +17,7 @@ def describe(dataset: OfflineDataset) -> str:
     task, returns, lengths = dataset.task, dataset.episode_returns, dataset.episode_lengths
     lines = [
         f"{dataset.id} ({task.env_id}): {len(dataset.rewards):,} transitions, {len(lengths):,} episodes",
-        f"ends: {dataset.terminals.sum():.0f} terminations, {dataset.truncations.sum():.0f} truncations",
+        f"terminations: {dataset.terminals.sum():.0f}, truncations: {dataset.truncations.sum():.0f}",
         "",
         _summary("episode length", lengths),
         _summary("episode return", returns),

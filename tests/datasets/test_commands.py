@@ -26,7 +26,7 @@ def test_make_list_show(tmp_path: Path) -> None:
     assert len(made) == 1 and made[0].startswith("pendulum/medium-v0") and " 450 " in made[0]
     shown = cqlbench("show", "pendulum/medium-v0", *root).stdout
     assert "450 transitions, 3 episodes" in shown
-    assert "0 terminations, 3 truncations" in shown
+    assert "terminations: 0, truncations: 3" in shown
 
 
 @pytest.mark.parametrize("command", ["list", "make", "show", "train-behaviour", "references", "hashes"])
