@@ -6,5 +6,7 @@ rule dataset:
     threads: 1
     resources:
         mem_mb=costs.DATASET_MB,
+    message:
+        "dataset {wildcards.task}/{wildcards.kind}"
     shell:
         "cqlbench datasets make {wildcards.task}/{wildcards.kind} --root {RESULTS}/datasets > {log} 2>&1"

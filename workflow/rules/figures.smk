@@ -16,5 +16,7 @@ rule figures:
         png=collect(SUITE_FOLDER + "/figures/{name}.png", name=figure_names(SUITE.axes)),
     log:
         f"{RESULTS}/logs/suites/{SUITE.name}/figures.log",
+    message:
+        "figures of {SUITE.name}"
     shell:
         "cqlbench figures {SUITE_FOLDER} > {log} 2>&1"

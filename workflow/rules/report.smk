@@ -14,5 +14,7 @@ rule report:
         f"{SUITE_FOLDER}/claims.csv",
     log:
         f"{RESULTS}/logs/suites/{SUITE.name}/report.log",
+    message:
+        "report of {SUITE.name}"
     shell:
         "cqlbench report {SUITE_FOLDER} --suite {input.suite} --results {RESULTS} > {log} 2>&1"

@@ -6,6 +6,7 @@ rule scores:
         collect(SUITE_FOLDER + "/{table}.csv", table=["scores", "runs", "values"]),
     log:
         f"{RESULTS}/logs/suites/{SUITE.name}/scores.log",
-    localrule: False
+    message:
+        "scores of {SUITE.name}"
     shell:
         "cqlbench scores {input.suite} --results {RESULTS} --out {SUITE_FOLDER} > {log} 2>&1"

@@ -14,5 +14,7 @@ rule statistics:
         ),
     log:
         f"{RESULTS}/logs/suites/{SUITE.name}/statistics.log",
+    message:
+        "statistics of {SUITE.name}"
     shell:
         "cqlbench statistics {SUITE_FOLDER} > {log} 2>&1"

@@ -16,5 +16,7 @@ rule train:
     params:
         folder=subpath(output[0], parent=True),
         arguments=lambda wildcards: shlex.join(RUNS[wildcards.run].arguments()),
+    message:
+        "train {wildcards.run}"
     shell:
         "cqlbench train {params.arguments} --results {RESULTS} --out {params.folder:q} --keep-going > {log:q} 2>&1"
