@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from cqlbench.datasets import OfflineDataset
-from cqlbench.seeding import generator_for, seed_for
-from cqlbench.simulation import restore, run_together, start_episodes
+from cqlbench.datasets.collect import restore
 from cqlbench.normalisation import Normaliser
+from cqlbench.seeding import generator_for, seed_for
+from cqlbench.simulation import run_together, start_episodes
 
 # The policy's actions per state over which the critic is averaged.
 ACTIONS_PER_STATE = 10

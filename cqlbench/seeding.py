@@ -8,9 +8,9 @@ import numpy as np
 
 
 def seed_for(*identity: str | int) -> int:
-    """A 63-bit seed from words and numbers, such as ("batches", "hopper/medium-v0", 3)."""
+    """A 64-bit seed from words and numbers, such as ("batches", "hopper/medium-v0", 3)."""
     digest = hashlib.sha256("\0".join(map(str, identity)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return int.from_bytes(digest[:8], "big")
 
 
 def generator_for(*identity: str | int) -> np.random.Generator:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import gymnasium
 import numpy as np
 
+from cqlbench.normalisation import Normaliser
 from cqlbench.seeding import seed_for
 from cqlbench.tasks import Task
-from cqlbench.normalisation import Normaliser
 
 
 def start_episodes(task: Task, count: int, *identity: str | int) -> tuple[list[gymnasium.Env], np.ndarray]:
@@ -17,16 +17,6 @@ def start_episodes(task: Task, count: int, *identity: str | int) -> tuple[list[g
     environments = [gymnasium.make(task.env_id) for _ in range(count)]
     starts = [env.reset(seed=seed_for(*identity, episode) % 2**31)[0] for episode, env in enumerate(environments)]
     return environments, np.stack(starts)
-
-
-def restore(env: gymnasium.Env, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
-    """Puts the simulator of a reset environment into a stored state and returns its observation (O,)."""
-    inner = env.unwrapped
-    if hasattr(inner, "set_state"):
-        inner.set_state(qpos, qvel)
-    else:
-        inner.state = np.concatenate([qpos, qvel])
-    return inner._get_obs()  # gymnasium has no public name for it
 
 
 def run_together(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cqlbench.datasets.behaviour import BehaviourPolicy
+from cqlbench.seeding import seed_for
 
 if TYPE_CHECKING:
     import gymnasium
@@ -48,11 +48,6 @@ def restore(env: gymnasium.Env, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarra
     return np.asarray(inner._get_obs(), np.float32)
 
 
-def dataset_seed(identity: str) -> int:
-    """The seed that belongs to a name: the same everywhere, and unrelated between names."""
-    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big")
-
-
 def rollout(
     env: gymnasium.Env, policy: BehaviourPolicy, seed: int, episode: int, max_steps: int | None = None
 ) -> Episode:
@@ -90,7 +85,7 @@ def collect(env: gymnasium.Env, policies: Sequence[BehaviourPolicy], identity: s
     holds the policies in about equal shares. Episode k starts and acts from (identity, k), k counted in the order of
     collecting, policy after policy.
     """
-    seed = dataset_seed(identity)
+    seed = seed_for(identity)
     bounds = np.linspace(0, transitions, len(policies) + 1).round().astype(int)
     episodes: list[tuple[float, Episode]] = []
     for policy, share in zip(policies, np.diff(bounds), strict=True):

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cqlbench.datasets.behaviour import load_behaviour
-from cqlbench.datasets.collect import dataset_seed, rollout
+from cqlbench.datasets.collect import rollout
 from cqlbench.datasets.kinds import dataset_ids
 from cqlbench.errors import UserError
+from cqlbench.seeding import seed_for
 from cqlbench.tasks import TASKS, Task
 
 _FOLDER = Path(__file__).parent
@@ -74,7 +75,7 @@ def measure_reference(task: Task) -> Reference:
     means = [
         np.mean(
             [
-                rollout(env, policy, dataset_seed(f"{task.name}/reference-{name}"), episode).rewards.sum(dtype=float)
+                rollout(env, policy, seed_for(f"{task.name}/reference-{name}"), episode).rewards.sum(dtype=float)
                 for episode in range(REFERENCE_EPISODES)
             ]
         )
