@@ -43,7 +43,7 @@ def judge_claims(suite: Suite, finals: pd.DataFrame) -> pd.DataFrame:
     for number, claim in enumerate(suite.claims, start=1):
         if claim["kind"] not in judges:
             raise UserError(f"claims.{number - 1}.kind: {claim['kind']!r} is not one of {', '.join(judges)}.")
-        here = finals[(finals["dataset"] == claim["dataset"]) & finals["headline"]].sort_values("seed")
+        here = finals[(finals["dataset"] == claim["dataset"]) & finals["headline"].astype(bool)].sort_values("seed")
         judged = judges[claim["kind"]](suite, claim, here)
         rows.append({"claim": number, "reference": "", **claim, **judged})
     return pd.DataFrame(rows, columns=COLUMNS)

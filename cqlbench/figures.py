@@ -346,7 +346,7 @@ def _panels(
 
 
 def _headline(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["headline"]]
+    return table[table["headline"].astype(bool)]
 
 
 def _families(tables: Tables) -> dict[str, str]:

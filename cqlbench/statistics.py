@@ -79,7 +79,8 @@ def score_matrices(finals: pd.DataFrame, runs: pd.DataFrame) -> tuple[Tables, pd
     All methods are compared on the same datasets: those on which every method that finished anything finished a run.
     Of these, a method keeps the seeds it finished on all.
     """
-    headline = finals[finals["headline"]]
+    # An empty table does not know that this column is a truth value.
+    headline = finals[finals["headline"].astype(bool)]
     methods = sorted(headline["method"].unique())
     per_dataset = headline.groupby("dataset")["method"].nunique()
     datasets = sorted(per_dataset[per_dataset == len(methods)].index)
@@ -250,7 +251,7 @@ def t_interval(sample: np.ndarray) -> tuple[float, float]:
 
 def _over_seeds(table: pd.DataFrame, groups: list[str], **means: str) -> pd.DataFrame:
     """Of the score per group: seeds, mean, standard deviation, t interval, range; and the means of further columns."""
-    return table.groupby(groups, as_index=False).agg(
+    aggregated = table.groupby(groups).agg(
         seeds=("seed", "size"),
         score_mean=("score", "mean"),
         score_std=("score", "std"),
@@ -260,6 +261,7 @@ def _over_seeds(table: pd.DataFrame, groups: list[str], **means: str) -> pd.Data
         highest=("score", "max"),
         **{name: (column, "mean") for name, column in means.items()},
     )
+    return aggregated.reset_index()
 
 
 def _interval(

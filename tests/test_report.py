@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from synthetic_runs import SUITE, make_results, make_suite
+from typer.testing import CliRunner
+
+from cqlbench import runs, statistics
+from cqlbench.cli import app
+from cqlbench.errors import UserError
+from cqlbench.scores import read_table
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A suite's folder after the four commands, and its page."""
+    root = tmp_path_factory.mktemp("suite")
+    suite = make_suite(root)
+    make_results(suite, root / "results")
+    # A run by other code, which the page has to name.
+    path = suite.runs()[0][1].folder(root / "results") / runs.PROVENANCE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"code_fingerprint": "older"}))
+    yaml, results, out = str(root / "synthetic.yaml"), str(root / "results"), root / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "REPETITIONS", 50)
+        for words in (
+            ["scores", yaml, "--results", results, "--out", str(out)],
+            ["statistics", str(out)],
+            ["figures", str(out)],
+            ["report", str(out), "--suite", yaml, "--results", results],
+        ):
+            outcome = CliRunner().invoke(app, words, catch_exceptions=False)
+            assert outcome.exit_code == 0, outcome.output
+    return out, (out / "report.html").read_text()
+
+
+class Resources(HTMLParser):
+    """Every address that the page asks for, and images without words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.wordless = 0
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        attributes = dict(attrs)
+        self.addresses += [attributes[key] or "" for key in ("src", "href", "data", "srcset") if key in attributes]
+        if tag == "img" and not attributes.get("alt"):
+            self.wordless += 1
+
+
+def test_the_page_needs_nothing_else(made):
+    _, page = made
+    found = Resources()
+    found.feed(page)
+    assert len(found.addresses) > 20
+    assert all(address.startswith("data:") for address in found.addresses)
+    assert "http" not in re.sub(r"data:[^\"]*", "", page)
+    assert not found.tags & {"script", "link", "iframe"}
+    assert found.wordless == 0
+
+
+def test_hostile_text_stays_text(made):
+    _, page = made
+    assert "<script>alert(1)" not in page and "&lt;script&gt;alert(1)" in page
+    assert "Does &lt;b&gt;conservatism&lt;/b&gt; help?" in page
+    assert "made with another &lt;MuJoCo&gt;" in page
+
+
+def test_claims_come_first_with_their_verdicts(made):
+    folder, page = made
+    claims = read_table(folder / "claims.csv")
+    assert claims["verdict"].tolist() == ["held", "held", "undecided", "held"]
+    for sentence in claims["sentence"]:
+        assert sentence.split(":")[0] in page
+    assert page.index("3 held") < page.index("Scores at the last evaluation") < page.index("The evidence")
+
+
+def test_scores_are_times_100_in_print_only(made):
+    folder, page = made
+    table = read_table(folder / "statistics" / "table.csv")
+    row = table[(table["family"] == "cql") & table["headline"] & (table["dataset"] == "hopper/medium-v0")].iloc[0]
+    assert 0 < row["score_mean"] < 1
+    assert f"<b>{100 * row['score_mean']:.1f}</b>" in page
+
+
+def test_what_is_missing_or_mixed_is_named(made):
+    _, page = made
+    section = page[page.index("What is missing") : page.index("The evidence")]
+    for word in ("missing", "failed", "ValueError", "500 of 1000", "older", "f00d", "&lt;MuJoCo&gt;"):
+        assert word in section
+    assert "hopper/random-expert-v0, bc, seed 2" in section
+
+
+def test_settings_hardware_and_note_are_there(made):
+    _, page = made
+    for words in ("CPU-scale numbers", "actor_learning_rate", "A &lt;CPU&gt;", "mujoco", "oracle selection"):
+        assert words in page
+
+
+def test_a_figure_not_yet_drawn_is_named(made, tmp_path):
+    from cqlbench.report.build import write_report
+
+    folder, _ = made
+    suite = make_suite(tmp_path, SUITE.replace("sac: {}", "sac: {polyak: [0.005, 0.01]}").replace(
+        "headline: {", "headline: {polyak: 0.005, "))  # fmt: skip
+    with pytest.raises(UserError, match="sweep-polyak.svg"):
+        write_report(suite, folder, tmp_path)
+
+
+@pytest.mark.parametrize("command", ["scores", "statistics", "figures", "report"])
+def test_help_ends_with_an_example(command):
+    assert f"Example: cqlbench {command}" in " ".join(CliRunner().invoke(app, [command, "--help"]).output.split())

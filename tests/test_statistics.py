@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from synthetic_runs import make_results, make_suite
+
+from cqlbench import statistics
+from cqlbench.scores import collect_runs, collect_scores, collect_values
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suite")
+    suite = make_suite(folder)
+    make_results(suite, folder)
+    return collect_scores(suite, folder), collect_runs(suite, folder), collect_values(suite, folder)
+
+
+@pytest.fixture(scope="module")
+def tables(collected):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "REPETITIONS", 100)
+        return statistics.compute_statistics(*collected)
+
+
+@pytest.fixture
+def few_repetitions(monkeypatch):
+    monkeypatch.setattr(statistics, "REPETITIONS", 100)
+
+
+def matrix(rows: list[list[float]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=[f"dataset-{index}" for index in range(len(rows[0]))])
+
+
+def test_aggregates_agree_with_numbers_by_hand(few_repetitions):
+    # Means per dataset 0.2 and 0.7; the middle half of the six sorted scores is 0.2 to 0.7.
+    scores = matrix([[0.1, 0.6], [0.2, 0.7], [0.3, 0.8]])
+    found = statistics.aggregates({"m": scores}).set_index("statistic")
+    assert found.loc["Mean", "estimate"] == pytest.approx(0.45)
+    assert found.loc["Median", "estimate"] == pytest.approx(0.45)
+    assert found.loc["IQM", "estimate"] == pytest.approx((0.2 + 0.3 + 0.6 + 0.7) / 4)
+    assert found.loc["Optimality Gap", "estimate"] == pytest.approx(0.55)
+    assert (found["low"] <= found["estimate"]).all() and (found["estimate"] <= found["high"]).all()
+    assert (found["seeds"] == 3).all() and (found["datasets"] == 2).all()
+
+
+def test_one_seed_gets_no_interval():
+    matrices = {"a": matrix([[0.1, 0.6]]), "b": matrix([[0.2, 0.7]])}
+    for table in (
+        statistics.aggregates(matrices), statistics.profiles(matrices), statistics.improvement(matrices)
+    ):  # fmt: skip
+        assert table[["low", "high"]].isna().all().all()
+        assert table.iloc[:, 2].notna().all()
+
+
+def test_a_method_alone_does_not_change_the_others(few_repetitions):
+    a, b = matrix([[0.1, 0.6], [0.2, 0.7], [0.3, 0.9]]), matrix([[0.3, 0.1], [0.4, 0.2], [0.5, 0.6]])
+    together = statistics.aggregates({"b": b, "a": a})
+    alone = statistics.aggregates({"a": a})
+    pd.testing.assert_frame_equal(together[together["method"] == "a"].reset_index(drop=True), alone, check_exact=True)
+
+
+def test_the_global_generator_is_left_as_it_was(few_repetitions):
+    np.random.seed(3)
+    expected = np.random.get_state()[1].copy()
+    statistics.aggregates({"a": matrix([[0.1, 0.6], [0.2, 0.7]])})
+    assert (np.random.get_state()[1] == expected).all()
+
+
+@given(
+    hnp.arrays(float, (3, 2), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])),
+    hnp.arrays(float, (4, 2), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])),
+)
+def test_probability_of_improvement_is_rliables(x, y):
+    from rliable import metrics
+
+    ours = statistics.probability_of_improvement(x, y)[0]
+    assert ours == pytest.approx(metrics.probability_of_improvement(x, y))
+    assert ours + statistics.probability_of_improvement(y, x)[0] == pytest.approx(1)
+
+
+def test_profiles_count_runs_above_each_score(few_repetitions):
+    table = statistics.profiles({"m": matrix([[0.1, 0.6], [0.2, 0.7]])}).set_index("tau")
+    assert table.loc[0.0, "fraction"] == 1 and table.loc[0.15, "fraction"] == 0.75
+    assert table.loc[0.6, "fraction"] == 0.25 and table.loc[1.0, "fraction"] == 0
+
+
+def test_t_interval_agrees_with_the_book():
+    # Sample 1, 2, 3: standard error 1/sqrt(3), t(0.975, 2) = 4.3027.
+    assert statistics.t_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-3)
+    assert np.isnan(statistics.t_interval(np.array([1.0]))).all()
+
+
+def test_holes_are_named_and_leave_the_matrix(tables):
+    holes = {(row.dataset, row.method, row.seed): row.because for row in tables["holes"].itertuples()}
+    assert "no final evaluation" in holes["hopper/medium-v0", "bc", 2]
+    assert "lacks this seed" in holes["hopper/random-expert-v0", "bc", 2]
+    assert "no final evaluation" in holes["hopper/random-expert-v0", "sac", 1]
+    assert "lacks this seed" in holes["hopper/medium-v0", "sac", 1]
+    assert len(holes) == 4
+    seeds = tables["aggregates"].groupby("method")["seeds"].first()
+    assert seeds["bc"] == 2 and seeds["sac"] == 2 and seeds["d3rlpy-cql cql_alpha=10"] == 3
+
+
+def test_a_dataset_that_a_method_never_finished_leaves_all_aggregates(collected, few_repetitions):
+    scores, runs, values = collected
+    kept = scores[~((scores["family"] == "bc") & (scores["dataset"] == "hopper/medium-v0"))]
+    found = statistics.compute_statistics(kept, runs, values)
+    assert (found["aggregates"]["datasets"] == 1).all()
+    because = found["holes"].set_index(["dataset", "method", "seed"])["because"]
+    assert "another headline method" in because["hopper/medium-v0", "d3rlpy-cql cql_alpha=10", 0]
+
+
+def test_order_of_rows_does_not_matter(collected, tables, few_repetitions):
+    shuffled = [table.sample(frac=1, random_state=1) for table in collected]
+    again = statistics.compute_statistics(*shuffled)
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(again[name], table, check_exact=True, check_dtype=False)
+
+
+def test_the_table_counts_what_is_missing_and_shows_best_beside_last(tables):
+    table = tables["table"].set_index(["dataset", "method"])
+    assert table.loc[("hopper/medium-v0", "bc"), "failed"] == 1
+    assert table.loc[("hopper/medium-v0", "bc"), "seeds"] == 2
+    finals = tables["finals"]
+    own = finals[(finals["dataset"] == "hopper/medium-v0") & (finals["method"] == "bc")]
+    assert table.loc[("hopper/medium-v0", "bc"), "score_mean"] == pytest.approx(own["score"].mean())
+    assert (table["best_mean"].dropna() >= table["score_mean"].dropna()).all()
+
+
+def test_a_sweep_keeps_the_other_axes_at_the_headline(tables):
+    sweep = tables["sweep"]
+    alpha = sweep[(sweep["axis"] == "cql_alpha") & (sweep["family"] == "cql")]
+    assert len(alpha) == 6  # three values on two datasets, not also times the two of num_action_samples
+    finals = tables["finals"]
+    own = finals[finals["method"] == "cql cql_alpha=1 num_action_samples=10"]
+    mean = own[own["dataset"] == "hopper/medium-v0"]["score"].mean()
+    row = alpha[(alpha["value"] == 1) & (alpha["dataset"] == "hopper/medium-v0")]
+    assert row["score_mean"].item() == pytest.approx(mean)
+    words = sweep[sweep["axis"] == "num_transitions"]["value"].astype(str).tolist()
+    assert words == ["1000", "null"] * 2
+
+
+def test_improvement_has_every_ordered_pair(tables):
+    families = tables["aggregates"]["method"].unique()
+    pairs = set(zip(tables["improvement"]["x"], tables["improvement"]["y"], strict=True))
+    assert pairs == {(x, y) for x, y in product(families, families) if x != y}
+
+
+def test_a_suite_without_any_finished_run_has_tables_too(tmp_path):
+    suite = make_suite(tmp_path)
+    found = statistics.compute_statistics(
+        collect_scores(suite, tmp_path), collect_runs(suite, tmp_path), collect_values(suite, tmp_path)
+    )
+    assert len(found["holes"]) == len(suite.runs())
+    assert (found["table"]["seeds"] == 0).all()
