@@ -45,7 +45,7 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"points": _points, "number": _number}
-    page = environment.get_template("report.html.j2").render(
+    page = environment.get_template("template.html").render(
         suite=suite,
         style=(HERE / "report.css").read_text(),
         claims=_rows(claims),
