@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cqlbench.errors import UserError
+from cqlbench.suites import load_suite
+
+CONFIGS = Path(__file__).parents[1] / "workflow" / "config"
+
+CONTENT: dict[str, Any] = {
+    "name": "mine",
+    "datasets": ["pendulum/medium-v0", "hopper/random-expert-v0"],
+    "seeds": [0, 3],
+    "protocol": {"updates": 50, "evaluate_every": 25},
+    "common": {"width": [16, 32], "initial_temperature": 0.5},
+    "methods": {
+        "cql": {"cql_alpha": [1, 10]},
+        "small-cql": {"algorithm": "cql", "width": 8},
+        "bc": {},
+    },
+    "headline": {"cql_alpha": 10, "width": 32},
+    "claims": [
+        {"kind": "score-above", "method": "cql", "reference": "bc", "dataset": "pendulum/medium-v0", "margin": 0}
+    ],
+}
+
+
+def write(folder: Path, content: Any) -> Path:
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def test_lists_become_methods_and_one_of_each_family_is_the_headline(tmp_path):
+    suite = load_suite(write(tmp_path, CONTENT))
+    assert [method.label for method in suite.methods] == [
+        "cql width=16 cql_alpha=1",
+        "cql width=16 cql_alpha=10",
+        "cql width=32 cql_alpha=1",
+        "cql width=32 cql_alpha=10",
+        "small-cql",
+        "bc width=16",
+        "bc width=32",
+    ]
+    assert [method.label for method in suite.methods if method.headline] == [
+        "cql width=32 cql_alpha=10",
+        "small-cql",
+        "bc width=32",
+    ]
+    assert suite.axes == ["cql_alpha", "width"]
+    assert suite.methods[3].axes == {"width": 32, "cql_alpha": 10.0}
+
+
+def test_common_settings_reach_the_methods_that_have_them(tmp_path):
+    configs = {method.label: method.config.settings() for method in load_suite(write(tmp_path, CONTENT)).methods}
+    assert configs["small-cql"]["initial_temperature"] == 0.5
+    assert configs["small-cql"]["width"] == 8
+    assert "initial_temperature" not in configs["bc width=16"]
+
+
+def test_runs_are_datasets_by_methods_by_seeds(tmp_path):
+    suite = load_suite(write(tmp_path, CONTENT))
+    runs = [run for _, run in suite.runs()]
+    assert len({run.folder(tmp_path) for run in runs}) == len(runs) == 2 * 7 * 2
+    assert all(run.protocol.updates == 50 for run in runs)
+
+
+@given(seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=5, unique=True), title=st.text(max_size=20))
+def test_title_and_seeds_leave_the_other_runs_where_they_are(tmp_path_factory, seeds, title):
+    folder = tmp_path_factory.mktemp("suites")
+    before = {run.folder(folder) for _, run in load_suite(write(folder, CONTENT)).runs()}
+    more = {**CONTENT, "seeds": [*CONTENT["seeds"], *(seed + 4 for seed in seeds)], "title": title, "name": "other"}
+    assert before < {run.folder(folder) for _, run in load_suite(write(folder, more)).runs()}
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick", "full"])
+def test_shipped_suites_are_allowed(name):
+    suite = load_suite(CONFIGS / f"{name}.yaml")
+    assert suite.name == name
+    assert {method.family for method in suite.methods} >= {"cql", "d3rlpy-cql", "sac", "bc"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "words"),
+    [
+        (["sedes"], [0], ["sedes", "no such key", "seeds"]),
+        (["seeds"], [], ["seeds: []", "at least 1"]),
+        (["seeds"], [1, 1], ["seeds: [1, 1]", "twice"]),
+        (["seeds"], 3, ["seeds: 3", "a list"]),
+        (["seeds"], [-1], ["seeds.0: -1", "from 0"]),
+        (["datasets"], ["hopper/mediun-v0"], ["hopper/mediun-v0", "medium-replay"]),
+        (["protocol", "updates"], 0, ["protocol.updates: 0", "from 1"]),
+        (["protocol", "updates"], "many", ["protocol.updates: 'many'", "a whole number"]),
+        (["common", "widht"], 4, ["common.widht", "no method"]),
+        (["common", "initial_temperature"], 0, ["common.initial_temperature: 0", "above 0"]),
+        (["methods"], {}, ["methods: {}", "at least 1"]),
+        (["methods", "cql", "cql_alpha"], [1, -2], ["methods.cql.cql_alpha: -2", "from 0"]),
+        (["methods", "cql", "cql_alpha"], [10, "10"], ["methods.cql.cql_alpha", "twice"]),
+        (["methods", "cql", "alpha"], 5, ["methods.cql.alpha", "no such setting", "cql_alpha"]),
+        (["methods", "iql"], {}, ["methods.iql", "d3rlpy-cql"]),
+        (["methods", "a,b"], {}, ["methods: 'a,b'", "of the form"]),
+        (["headline"], {"width": 32}, ["headline.cql_alpha is missing", "1, 10"]),
+        (["headline", "cql_alpha"], 5, ["headline.cql_alpha: 5", "1, 10"]),
+        (["headline", "depth"], 2, ["headline.depth", "leave it out"]),
+        (["claims", 0, "kind"], "better", ["claims.0.kind: 'better'", "lower-bound"]),
+        (["claims", 0, "method"], "iql", ["claims.0.method: 'iql'", "small-cql"]),
+        (["claims", 0, "dataset"], "hopper/expert-v0", ["claims.0.dataset: 'hopper/expert-v0'", "pendulum/medium-v0"]),
+        (["claims", 0, "factor"], 2, ["claims.0.factor", "no such key"]),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_value_and_what_is_allowed(tmp_path, keys, value, words):
+    content = copy.deepcopy(CONTENT)
+    inner: Any = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    path = write(tmp_path, content)
+    with pytest.raises(UserError) as raised:
+        load_suite(path)
+    message = str(raised.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("key", ["name", "datasets", "seeds", "methods"])
+def test_a_missing_key_is_named(tmp_path, key):
+    with pytest.raises(UserError, match=f"{key} is missing"):
+        load_suite(write(tmp_path, {name: value for name, value in CONTENT.items() if name != key}))
+
+
+def test_what_is_not_a_suite_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        load_suite(tmp_path / "none.yaml")
+    (tmp_path / "broken.yaml").write_text("seeds: [1\nname: x")
+    with pytest.raises(UserError, match="line 2: this is not YAML"):
+        load_suite(tmp_path / "broken.yaml")
+    (tmp_path / "empty.yaml").write_text("")
+    with pytest.raises(UserError, match="a mapping"):
+        load_suite(tmp_path / "empty.yaml")
