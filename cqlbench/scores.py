@@ -60,9 +60,9 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
                 f"{folder / runs.EVALUATION} says it is done but holds the evaluations {points}, "
                 f"not {run.protocol.evaluation_points()}. Train the run again."
             )
-        if not evaluations:
-            continue
         provenance = _read_json(folder / runs.PROVENANCE)
+        if not evaluations or (status != "done" and "dataset" not in provenance):
+            continue
         if "dataset" not in provenance:
             raise UserError(f"{folder / runs.PROVENANCE} does not name the run's dataset. Train the run again.")
         dataset = provenance["dataset"]
@@ -132,7 +132,8 @@ def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
                 "seed": run.seed,
                 "status": status.get("status", "missing"),
                 "reason": status.get("reason"),
-                "update": status.get("update", 0),
+                # Null where the run failed before its first update.
+                "update": status.get("update") or 0,
                 "updates": run.protocol.updates,
                 "seconds": timing.get("seconds_total"),
                 "updates_per_second": timing.get("updates_per_second"),

@@ -50,6 +50,17 @@ def test_missing_and_failed_runs_are_named(tmp_path):
     assert not Path(table["folder"][0]).is_absolute()
 
 
+def test_a_run_that_failed_before_it_began_is_named(tmp_path):
+    suite = make_suite(tmp_path)
+    folder = suite.runs()[0][1].folder(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / runs.STATUS).write_text(json.dumps({"status": "failed", "reason": "ImportError: no", "update": None}))
+    table = collect_runs(suite, tmp_path)
+    assert table.loc[table["status"] == "failed", "reason"].tolist() == ["ImportError: no"]
+    assert (table["update"] == 0).all()
+    assert collect_scores(suite, tmp_path).empty
+
+
 def test_different_contents_of_a_dataset_are_never_pooled(tmp_path):
     suite = make_suite(tmp_path)
     make_results(suite, tmp_path)
