@@ -72,7 +72,7 @@ def _overestimates(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[str, 
         values,
         ratio > factor,
         declared,
-        f"its predicted value is {_span(ratio, '.3g')} times the true one",
+        f"its predicted value is {_span(ratio)} times the true one",
     )
 
 
@@ -161,6 +161,7 @@ def _name(family: str) -> str:
     return style.label(family, family)
 
 
-def _span(values: pd.Series, spec: str) -> str:
-    low, high = values.min(), values.max()
-    return f"{low:{spec}}" if low == high else f"{low:{spec}} to {high:{spec}}"
+def _span(values: pd.Series) -> str:
+    """The range in words, three digits or whole numbers."""
+    low, high = (f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
