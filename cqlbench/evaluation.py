@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cqlbench.algorithms.algorithm import Algorithm
+from cqlbench.normalisation import Normaliser
 from cqlbench.simulation import run_together, start_episodes
 from cqlbench.tasks import Task
-from cqlbench.normalisation import Normaliser
 
 
 class EpisodeResult(NamedTuple):
@@ -20,9 +20,7 @@ class EpisodeResult(NamedTuple):
     terminated: bool
 
 
-def evaluate(
-    algorithm: Algorithm, task: Task, normaliser: Normaliser, seed: int, episodes: int
-) -> list[EpisodeResult]:
+def evaluate(algorithm: Algorithm, task: Task, normaliser: Normaliser, seed: int, episodes: int) -> list[EpisodeResult]:
     """Runs `episodes` episodes from initial states that depend on (task, seed, episode) only.
 
     So every method of a seed, and every evaluation of a run, starts from the same states.

@@ -98,8 +98,8 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
                     progress.evaluated(update, judge.evaluate(update))
                     points = [point for point in points if point > update]
         except Diverged as error:
+            # No evaluation here: parameters that are not numbers cannot act. Those before it count.
             status = {"status": "diverged", "reason": str(error), "update": error.update}
-            judge.evaluate(error.update)
     tensors = {name: tensor.contiguous() for name, tensor in algorithm.state_dict().items()}
     save_file(tensors, folder / runs.POLICY)
 

@@ -80,7 +80,7 @@ class Run:
     @property
     def name(self) -> str:
         """`<algorithm>/<readable settings>-<config hash>`; the class name stands for a user's own method."""
-        short = re.sub(r"[^A-Za-z0-9_-]", "-", find_algorithm(self.algorithm).algorithm) if ":" in self.algorithm else self.algorithm
+        short = self.algorithm.rpartition(":")[2]
         settings = ",".join(f"{key}={readable(value)}" for key, value in self.config.changed().items())
         return f"{short}/{','.join(filter(None, [settings, f'updates={self.protocol.updates}']))}-{self.config_hash}"
 
@@ -108,9 +108,7 @@ class Run:
         return words
 
 
-def make_run(
-    dataset: str, algorithm: str, settings: dict[str, Any], protocol: Protocol, seed: int
-) -> Run:
+def make_run(dataset: str, algorithm: str, settings: dict[str, Any], protocol: Protocol, seed: int) -> Run:
     """The run with `settings` over the method's defaults. Raises UserError as MethodConfig.resolve does."""
     return Run(dataset, algorithm, find_algorithm(algorithm).config.resolve(settings), protocol, seed)
 

@@ -3,5 +3,29 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
+
+if TYPE_CHECKING:
+    from cqlbench.datasets import OfflineDataset
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with one small dataset, pendulum/medium-v0."""
+    from cqlbench.datasets import make_dataset
+
+    results = tmp_path_factory.mktemp("results")
+    make_dataset("pendulum/medium-v0", results / "datasets", transitions=2_000)
+    return results
+
+
+@pytest.fixture(scope="session")
+def pendulum(results: Path) -> OfflineDataset:
+    from cqlbench.datasets import load
+
+    return load("pendulum/medium-v0", results / "datasets")

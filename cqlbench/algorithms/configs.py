@@ -35,7 +35,7 @@ class MethodConfig:
         "critic_learning_rate": (0, 1, False),
         "temperature_learning_rate": (0, 1, True),
         "initial_temperature": (0, 1e6, False),
-        "discount": (0, 1, True),
+        "discount": (0, 0.9999, False),
         "polyak": (0, 1, False),
         "cql_alpha": (0, 1e6, True),
         "num_action_samples": (1, 10_000, True),

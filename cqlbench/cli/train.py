@@ -105,10 +105,9 @@ def _read_settings(words: list[str]) -> dict[str, Any]:
 
 def _train_here(run: runs.Run, results: Path, folder: Path, device: str) -> None:
     from cqlbench.cli.progress import watch
+    from cqlbench.execution import execute
 
     with watch(run) as progress:
-        from cqlbench.execution import execute
-
         status = execute(run, results / "datasets", folder, progress, device)
     print(f"{status}: {folder}")
 

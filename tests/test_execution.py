@@ -1,0 +1,97 @@
+"""Real runs by the real command line: what is left in the folder, the same bytes twice, and what a failure leaves."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cqlbench import runs
+
+FILES = [runs.CONFIG, runs.PROVENANCE, runs.TRAIN, runs.EVALUATION, runs.EPISODES, runs.VALUES, runs.POLICY]
+TINY = ["--updates", "40", "--evaluate-every", "20", "--episodes", "2", "--value-states", "3"]
+
+
+def cqlbench(*words: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "cqlbench", *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+def train(results, out, *words: object) -> subprocess.CompletedProcess:
+    return cqlbench(
+        "train", "--dataset", "pendulum/medium-v0", "--results", results, "--out", out, *TINY, "--width", 8, *words
+    )
+
+
+@pytest.mark.parametrize("method", ["cql", "d3rlpy-cql"])
+def test_two_runs_of_one_seed_leave_the_same_bytes(results, tmp_path, method):
+    for name in ("first", "second"):
+        outcome = train(results, tmp_path / name, "--method", method, "--seed", 4)
+        assert outcome.returncode == 0, outcome.stderr
+    for file in FILES:
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+    assert not list((tmp_path / "first").glob("*.partial"))
+    assert json.loads((tmp_path / "first" / runs.STATUS).read_text())["status"] == "done"
+    with (tmp_path / "first" / runs.EVALUATION).open() as file:
+        assert [row["update"] for row in csv.DictReader(file)] == ["20", "40"]
+    assert json.loads((tmp_path / "first" / runs.TIMING).read_text())["threads"] == 1
+
+
+def test_cql_without_its_term_and_sac_leave_the_same_evaluation_and_policy(results, tmp_path):
+    switches = ["--actor-learning-rate", "3e-4", "--entropy-in-target", "true"]
+    train(results, tmp_path / "cql", "--method", "cql", "--cql-alpha", 0, *switches)
+    train(results, tmp_path / "sac", "--method", "sac", *switches)
+    for file in (runs.EVALUATION, runs.EPISODES, runs.VALUES, runs.POLICY):
+        assert (tmp_path / "cql" / file).read_bytes() == (tmp_path / "sac" / file).read_bytes(), file
+
+
+def test_evaluate_continues_the_episodes_of_the_run(results, tmp_path):
+    train(results, tmp_path / "run", "--method", "bc")
+    outcome = cqlbench("evaluate", tmp_path / "run", "--episodes", 2, "--results", results)
+    assert outcome.returncode == 0, outcome.stderr
+    with (tmp_path / "run" / runs.EPISODES).open() as file:
+        last = [float(row["return"]) for row in csv.DictReader(file)][-2:]
+    for value in last:
+        assert f"{value:.1f}" in outcome.stdout
+
+
+BROKEN = """
+class Broken:
+    def __init__(self, spec, config, seed, device): self.size = spec.action_size
+    def update(self, batch): raise RuntimeError("the third law was broken")
+    def act(self, observations): return observations[:, :1]
+    def state_dict(self): return {}
+    def load_state_dict(self, state): pass
+"""
+
+
+def test_a_failed_run_is_a_result(results, tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    words = ["--dataset", "pendulum/medium-v0", "--method", f"{tmp_path}/broken.py:Broken", "--results", results]
+    out = tmp_path / "run"
+    outcome = cqlbench("train", *words, *TINY, "--out", out, "--keep-going")
+    assert outcome.returncode == 0
+    status = json.loads((out / runs.STATUS).read_text())
+    assert status["status"] == "failed" and "the third law was broken" in status["reason"]
+    assert cqlbench("train", *words, *TINY, "--out", out).returncode != 0
+
+
+def test_a_users_mistake_is_one_sentence(results, tmp_path):
+    for words, said in (
+        (["--method", "cql", "--cql-alpha", -1], "cql_alpha"),
+        (["--method", "cql", "--min-q-weight", 1], "min_q_weight"),
+        (["--method", "cqll"], "cqll"),
+    ):
+        outcome = train(results, tmp_path / "none", *words)
+        assert outcome.returncode == 2 and said in outcome.stderr and len(outcome.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"]])
+def test_help_is_there_without_torch(command):
+    outcome = cqlbench(*command, "--help")
+    assert outcome.returncode == 0 and (not command or "Example:" in outcome.stdout)
+    code = "import sys, cqlbench.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,84 @@
+"""The loop, the batch stream, normalisation and divergence, on a real small dataset."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from cqlbench.algorithms.configs import MethodConfig
+from cqlbench.normalisation import Normaliser
+from cqlbench.training import UPDATES_PER_DRAW, Diverged, Replay, train
+
+CPU = torch.device("cpu")
+
+
+def replay(dataset, num_transitions=None) -> Replay:
+    return Replay(dataset, Normaliser.for_dataset(dataset, MethodConfig()), num_transitions, CPU)
+
+
+class Recorder:
+    """Notes the batches it is given; its metric is the number of updates so far, or NaN from `breaks_at` on."""
+
+    def __init__(self, breaks_at: int = 10**9) -> None:
+        self.rewards, self.breaks_at = [], breaks_at
+
+    def update(self, batch):
+        self.rewards.append(batch.rewards)
+        count = len(self.rewards)
+        return {"count": float(count) if count < self.breaks_at else float("nan")}
+
+
+def test_batches_depend_on_dataset_and_seed_only(pendulum):
+    def stream(seed, count=UPDATES_PER_DRAW + 3):
+        return torch.stack([batch.observations for batch in islice(replay(pendulum).batches(seed, 8), count)])
+
+    assert torch.equal(stream(0), stream(0))
+    assert not torch.equal(stream(0), stream(1))
+    blocks = stream(0)
+    assert not torch.equal(blocks[:3], blocks[UPDATES_PER_DRAW:])  # the second draw goes on, it does not repeat
+
+
+def test_a_batch_holds_whole_transitions(pendulum):
+    data = replay(pendulum)
+    rows = {tuple(row) for row in torch.cat([part.reshape(data.size, -1) for part in data.tensors], 1).tolist()}
+    batch = next(data.batches(0, 64))
+    for row in torch.cat([part.reshape(64, -1) for part in batch], 1).tolist():
+        assert tuple(row) in rows
+
+
+def test_smaller_draws_are_part_of_larger_ones(pendulum):
+    def observations(count):
+        return {tuple(row) for row in replay(pendulum, count).tensors.observations.tolist()}
+
+    assert len(observations(100)) == 100
+    assert observations(100) < observations(300)
+
+
+def test_normalised_observations_are_centred_and_actions_in_unit_bounds(pendulum):
+    tensors = replay(pendulum).tensors
+    assert tensors.observations.mean(0).abs().max() < 1e-5
+    assert (tensors.observations.std(0) - 1).abs().max() < 0.01
+    assert 0.5 < tensors.actions.abs().max() <= 1  # Pendulum's own bound is 2
+    normaliser = Normaliser.for_dataset(pendulum, MethodConfig())
+    np.testing.assert_allclose(
+        normaliser.actions_to_simulator(normaliser.actions_from_simulator(pendulum.actions)),
+        pendulum.actions,
+        rtol=1e-6,
+    )
+
+
+def test_without_normalisation_observations_stay_as_they_are(pendulum):
+    normaliser = Normaliser.for_dataset(pendulum, MethodConfig(normalise_observations=False))
+    np.testing.assert_array_equal(normaliser.observations(pendulum.observations), pendulum.observations)
+
+
+def test_metrics_are_means_since_the_last_row_and_the_last_update_is_logged(pendulum):
+    rows = list(train(Recorder(), replay(pendulum), 0, 4, updates=7, log_every=3))
+    assert rows == [(3, {"count": 2.0}), (6, {"count": 5.0}), (7, {"count": 7.0})]
+
+
+def test_divergence_is_noticed_and_named(pendulum):
+    with pytest.raises(Diverged, match="count is not finite") as caught:
+        list(train(Recorder(breaks_at=5), replay(pendulum), 0, 4, updates=20, log_every=3))
+    assert caught.value.update == 6
