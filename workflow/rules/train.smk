@@ -2,9 +2,7 @@ rule train:
     input:
         # Ancient: a dataset made again is the same dataset. Where it is not, its content hash tells, and the scores
         # refuse to mix the two.
-        lambda wildcards: ancient(
-            dataset_file(f"{RESULTS}/datasets", RUNS[wildcards.run].dataset)
-        ),
+        lambda wildcards: ancient(dataset_file(f"{RESULTS}/datasets", RUNS[wildcards.run].dataset)),
     output:
         # The one file that every run writes, also one that failed.
         f"{RESULTS}/runs/{{run}}/{runs.STATUS}",

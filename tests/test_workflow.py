@@ -1,0 +1,226 @@
+"""The real Snakemake on real suites, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from cqlbench import runs
+from cqlbench.figures import SUFFIXES, figure_names
+from cqlbench.suites import load_suite
+
+ROOT = Path(__file__).parents[1]
+SMOKE = ROOT / "workflow" / "config" / "smoke.yaml"
+# The smallest suite that trains: for what needs no method in particular.
+TINY = {
+    "name": "tiny",
+    "datasets": ["pendulum/medium-v0"],
+    "seeds": [0],
+    "protocol": {"updates": 10, "evaluate_every": 10, "episodes": 1, "value_states": 0},
+    "common": {"width": 8, "batch_size": 16},
+    "methods": {"bc": {}},
+}
+
+
+def call(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs a command of this environment from the top folder."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, words)],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+def snakemake(folder: Path, *words: object) -> str:
+    """What `snakemake` prints; its results go to `folder`/results."""
+    done = call("snakemake", "--cores", 2, "--directory", folder, *words)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def jobs(printed: str) -> dict[str, int]:
+    """The table of jobs that Snakemake prints before it starts."""
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", printed, re.MULTILINE)}
+
+
+def write(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a copy of the smoke suite has run: `smoke.yaml` and `results/`."""
+    folder = tmp_path_factory.mktemp("workflow")
+    shutil.copy(SMOKE, folder)
+    snakemake(folder, "--configfile", folder / "smoke.yaml")
+    return folder
+
+
+@pytest.mark.slow
+class TestSmoke:
+    def test_everything_is_made(self, smoke):
+        suite = load_suite(SMOKE)
+        for _, run in suite.runs():
+            folder = run.folder(smoke / "results")
+            assert json.loads((folder / runs.STATUS).read_text())["status"] == "done", folder
+            for name in (runs.CONFIG, runs.PROVENANCE, runs.TIMING, runs.TRAIN, runs.EVALUATION, runs.POLICY):
+                assert (folder / name).stat().st_size > 0, folder / name
+        results = smoke / "results" / "suites" / "smoke"
+        assert set(pd.read_csv(results / "scores.csv")["method"]) == {method.label for method in suite.methods}
+        assert len(pd.read_csv(results / "claims.csv")) == len(suite.claims)
+        for name in figure_names(suite.axes):
+            for suffix in SUFFIXES:
+                assert (results / "figures" / f"{name}.{suffix}").stat().st_size > 0
+        assert "<html" in (results / "report.html").read_text().lower()
+
+    def test_a_second_call_runs_nothing(self, smoke):
+        assert "Nothing to be done" in snakemake(smoke, "--configfile", smoke / "smoke.yaml")
+
+    def test_another_title_trains_nothing(self, smoke):
+        suite_file = smoke / "smoke.yaml"
+        original, times = suite_file.read_text(), suite_file.stat()
+        suite_file.write_text(original.replace("title: ", "title: Once more, "))
+        try:
+            planned = jobs(snakemake(smoke, "-n", "--configfile", suite_file))
+        finally:
+            suite_file.write_text(original)
+            os.utime(suite_file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert planned["report"] == 1
+        assert not {"train", "dataset"} & set(planned)
+
+    def test_another_seed_runs_only_the_new_runs(self, smoke):
+        content = yaml.safe_load(SMOKE.read_text())
+        content["seeds"].append(7)
+        suite_file = write(smoke / "seed.yaml", content)
+        suite = load_suite(suite_file)
+        planned = jobs(snakemake(smoke, "-n", "--configfile", suite_file))
+        assert planned["train"] == len(suite.runs()) - len(load_suite(SMOKE).runs())
+        assert "dataset" not in planned
+
+    def test_another_value_runs_only_the_new_runs(self, smoke):
+        content = yaml.safe_load(SMOKE.read_text())
+        content["methods"]["cql"]["cql_alpha"].append(3)
+        planned = jobs(snakemake(smoke, "-n", "--configfile", write(smoke / "value.yaml", content)))
+        assert planned["train"] == len(content["datasets"]) * len(content["seeds"])
+
+    def test_a_suite_of_the_same_runs_trains_nothing(self, smoke):
+        content = yaml.safe_load(SMOKE.read_text())
+        shared = {"name": "part", "seeds": [1], "methods": {"anything": {"algorithm": "sac"}, "bc": {}}, "claims": []}
+        content = {key: value for key, value in content.items() if key != "headline"} | shared
+        planned = jobs(snakemake(smoke, "-n", "--configfile", write(smoke / "part.yaml", content)))
+        assert planned["scores"] == 1
+        assert "train" not in planned
+
+    def test_the_same_seed_gives_the_same_bytes(self, smoke):
+        _, run = next((method, run) for method, run in load_suite(SMOKE).runs() if method.family == "cql")
+        folder = run.folder(Path("results"))
+        names = (runs.TRAIN, runs.EVALUATION, runs.EPISODES, runs.VALUES, runs.POLICY)
+        before = [(smoke / folder / name).read_bytes() for name in names]
+        shutil.rmtree(smoke / folder)
+        printed = snakemake(smoke, "--configfile", smoke / "smoke.yaml")
+        assert jobs(printed)["train"] == 1
+        assert [(smoke / folder / name).read_bytes() for name in names] == before
+
+    def test_a_failed_run_stops_nothing_and_is_named_until_it_is_tried_again(self, smoke):
+        (smoke / "unlucky.py").write_text(
+            "class Unlucky:\n    def __init__(self, *building_blocks):\n        raise RuntimeError('no luck')\n"
+        )
+        own = {"unlucky": {"algorithm": "unlucky.py:Unlucky"}, "bc": {}}
+        suite_file = write(smoke / "tiny.yaml", {**TINY, "methods": own})
+        snakemake(smoke, "--configfile", suite_file)
+        table = pd.read_csv(smoke / "results/suites/tiny/runs.csv").set_index("method")
+        assert dict(table["status"]) == {"unlucky": "failed", "bc": "done"}
+        assert "no luck" in (smoke / "results/suites/tiny/report.html").read_text()
+        again = subprocess.run(
+            [sys.executable, "-m", "cqlbench", "retry", "tiny.yaml", "--", "-n", "--snakefile", ROOT / "Snakefile"],
+            cwd=smoke,
+            capture_output=True,
+            text=True,
+        )
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert re.search(r"removed, failed \(.*no luck.*\): results/runs/pendulum/medium-v0/Unlucky", again.stdout)
+        assert jobs(again.stdout + again.stderr)["train"] == 1
+
+    def test_runs_of_other_training_code_are_made_again_only_when_asked(self, smoke):
+        suite_file = write(smoke / "tiny.yaml", TINY)
+        snakemake(smoke, "--configfile", suite_file)
+        _, run = load_suite(suite_file).runs()[0]
+        provenance = run.folder(smoke / "results") / runs.PROVENANCE
+        provenance.write_text(json.dumps({**json.loads(provenance.read_text()), "code_fingerprint": "of yesterday"}))
+        words = ["cqlbench", "retry", suite_file, "--results", smoke / "results"]
+        snakemake_words = ["--", "-n", "--directory", smoke]
+        assert "removed" not in call(*words, *snakemake_words).stdout
+        assert "removed, made by other training code" in call(*words, "--retrain-stale", *snakemake_words).stdout
+        assert not provenance.exists()
+
+    def test_snakemake_reports_the_figures(self, smoke):
+        snakemake(smoke, "--configfile", smoke / "smoke.yaml", "--report", smoke / "snakemake.zip")
+        assert (smoke / "snakemake.zip").stat().st_size > 100_000
+
+
+def test_without_a_suite_the_full_one_is_planned(tmp_path):
+    printed = snakemake(tmp_path, "-n")
+    full = load_suite(ROOT / "workflow" / "config" / "full.yaml")
+    assert jobs(printed)["train"] == len(full.runs())
+    assert jobs(printed)["dataset"] == len(full.datasets)
+    assert f"suite full: {len(full.runs())} runs (0 done)" in printed
+
+
+def test_results_can_lie_elsewhere(tmp_path):
+    suite_file = write(tmp_path / "tiny.yaml", TINY)
+    printed = snakemake(tmp_path, "-n", "--quiet", "host", "--configfile", suite_file, "--config", "results=elsewhere")
+    assert "elsewhere/runs/pendulum/medium-v0/bc/" in printed
+
+
+def test_memory_is_declared_and_bounded(tmp_path):
+    suite_file = write(tmp_path / "tiny.yaml", TINY)
+    printed = snakemake(tmp_path, "-n", "--quiet", "host", "--configfile", suite_file)
+    assert re.search(r"rule train:(\n .*)*resources: .*mem_mb=[1-9]", printed)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({**TINY, "sedes": [1]}, ["sedes", "no such key", "seeds"]),
+        ({**TINY, "seeds": []}, ["seeds: []", "at least 1"]),
+        ({**TINY, "datasets": ["hopper/mediun-v0"]}, ["hopper/mediun-v0", "medium-replay"]),
+        ({**TINY, "methods": {"cql": {"cql_alpha": -1}}}, ["methods.cql.cql_alpha: -1", "from 0"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_starts_nothing(tmp_path, content, words):
+    suite_file = write(tmp_path / "suite.yaml", content)
+    done = call("snakemake", "--cores", 1, "--directory", tmp_path, "--configfile", suite_file)
+    refusal = [line for line in done.stdout.splitlines() if not line.startswith("Using workflow specific profile")]
+    assert done.returncode != 0
+    assert len(refusal) == 1, done.stdout
+    assert all(word in refusal[0] for word in [str(suite_file.name), *words]), refusal
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--configfile", SMOKE, SMOKE.with_name("quick.yaml")], ["--configfile", "one suite at a time"]),
+        (["--configfile", SMOKE, "--config", "seeds=[1]"], ["--config seeds", "write a suite file"]),
+    ],
+)
+def test_suites_are_not_merged(tmp_path, arguments, words):
+    done = call("snakemake", "-n", "--directory", tmp_path, *arguments)
+    assert done.returncode != 0
+    assert all(word in done.stdout.splitlines()[-1] for word in words), done.stdout
