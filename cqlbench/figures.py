@@ -5,7 +5,6 @@ Scores are stored 0-1 and drawn x100. The bytes depend on the tables only: no da
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cqlbench import style
 from cqlbench.scores import read_table
 from cqlbench.statistics import FOLDER as STATISTICS
+from cqlbench.writers import aside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,10 +64,9 @@ def draw_figures(folder: Path) -> None:
             figure = draw(tables)
             for suffix in SUFFIXES:
                 path = folder / FOLDER / f"{name}.{suffix}"
-                aside = path.with_name(f".{os.getpid()}.{path.name}")
                 metadata: dict[str, Any] = {"Date": None} if suffix == "svg" else {"Software": None}
-                figure.savefig(aside, format=suffix, dpi=150, bbox_inches="tight", metadata=metadata)
-                os.replace(aside, path)
+                with aside(path) as beside:
+                    figure.savefig(beside, format=suffix, dpi=150, bbox_inches="tight", metadata=metadata)
             plt.close(figure)
 
 

@@ -6,7 +6,6 @@ Scores are stored 0-1 (0: the reference random policy, 1: the reference expert) 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from cqlbench.algorithms.registry import find_algorithm
 from cqlbench.errors import UserError
 from cqlbench.runs import Run
 from cqlbench.suites import Method, Suite
+from cqlbench.writers import aside
 
 SCORES = "scores.csv"
 RUNS = "runs.csv"
@@ -165,9 +165,8 @@ def collect_values(suite: Suite, results: Path) -> pd.DataFrame:
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Writes a CSV whole or not at all; floats in the shortest form that reads back as the same number."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_csv(aside, index=False, lineterminator="\n")
-    os.replace(aside, path)
+    with aside(path) as beside:
+        table.to_csv(beside, index=False, lineterminator="\n")
 
 
 def read_table(path: Path) -> pd.DataFrame:

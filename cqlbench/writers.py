@@ -8,36 +8,42 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """Opens `<path>.partial` for text; renames it to `path` when the block ends well."""
-    aside = path.with_name(path.name + ".partial")
-    with aside.open("w", newline="", encoding="utf-8") as file:
-        yield file
-    os.replace(aside, path)
+def aside(path: Path) -> Iterator[Path]:
+    """A path in the same folder to write to; it becomes `path` when the block ends well and vanishes when not."""
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8 with the line ends that `text` has."""
+    with aside(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, content: Any) -> None:
     """Indented, keys in the order given."""
-    with whole_file(path) as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 class CsvWriter:
-    """A table that grows row by row beside its place, flushed as it goes, and takes its place when
-    the `with` block it is used in ends well.
+    """A table that grows row by row in `<path>.partial`, where it can be watched, and takes its place when the `with`
+    block it is used in ends well.
 
     The columns are those of the first row, or the ones given; a later row with others raises ValueError.
     """
 
     def __init__(self, path: Path, columns: list[str] | None = None) -> None:
         self.path = path
-        self.aside = path.with_name(path.name + ".partial")
-        self.file = self.aside.open("w", newline="", encoding="utf-8")
+        self.partial = path.with_name(path.name + ".partial")
+        self.file = self.partial.open("w", newline="", encoding="utf-8")
         self.writer: csv.DictWriter | None = None
         if columns:
             self._start(columns)
@@ -59,4 +65,4 @@ class CsvWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.file.close()
         if kind is None:
-            os.replace(self.aside, self.path)
+            os.replace(self.partial, self.path)

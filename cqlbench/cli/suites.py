@@ -48,7 +48,7 @@ def retry(
     suite_file: Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite to complete.")],
     results: Results = Path("results"),
     retrain_stale: Annotated[
-        bool, typer.Option("--retrain-stale", help="Also remove runs made by other training code than the present.")
+        bool, typer.Option("--retrain-stale", help="Also remove runs of other training code or data than the present.")
     ] = False,
 ) -> None:
     """Removes a suite's failed runs, says which, and runs the suite with Snakemake.
@@ -62,20 +62,29 @@ def retry(
 
     from cqlbench import runs
     from cqlbench.costs import RESULTS_OF_TRAINING
+    from cqlbench.datasets.store import stored_metadata
     from cqlbench.provenance import code_fingerprint
     from cqlbench.suites import load_suite
 
-    present = code_fingerprint()
-    for folder in dict.fromkeys(run.folder(results) for _, run in load_suite(suite_file).runs()):
+    suite = load_suite(suite_file)
+    code = code_fingerprint()
+    data = {dataset: (stored_metadata(dataset, results / "datasets") or {}) for dataset in suite.datasets}
+    for run in dict.fromkeys(run for _, run in suite.runs()):
+        folder = run.folder(results)
         if not (folder / runs.STATUS).is_file():
             continue
         status = json.loads((folder / runs.STATUS).read_text())
         if status["status"] not in RESULTS_OF_TRAINING:
-            print(f"removed, {status['status']} ({status['reason']}): {folder}")
-        elif retrain_stale and json.loads((folder / runs.PROVENANCE).read_text())["code_fingerprint"] != present:
-            print(f"removed, made by other training code: {folder}")
+            reason = f"{status['status']} ({status['reason']})"
         else:
-            continue
+            made_of = json.loads((folder / runs.PROVENANCE).read_text())
+            if retrain_stale and made_of["code_fingerprint"] != code:
+                reason = "made by other training code"
+            elif retrain_stale and made_of["dataset"]["content_hash"] != data[run.dataset].get("content_hash"):
+                reason = "made from other data"
+            else:
+                continue
+        print(f"removed, {reason}: {folder}")
         shutil.rmtree(folder)
     sys.stdout.flush()
     command = ["-m", "snakemake", "--configfile", suite_file, "--config", f"results={results}", "--cores", "all"]

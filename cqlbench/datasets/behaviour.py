@@ -7,7 +7,6 @@ machine only rolls out.
 from __future__ import annotations
 
 import csv
-import os
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +17,7 @@ import numpy as np
 
 from cqlbench.errors import UserError
 from cqlbench.tasks import Task
+from cqlbench.writers import aside
 
 # stable-baselines3 PPO: 64x64 tanh networks, normalised observations and rewards.
 PPO_SETTINGS: dict[str, Any] = {
@@ -158,23 +158,21 @@ def train_behaviour(task: Task, folder: Path, seed: int = 0, report=print) -> Pa
     ]
     kept, medium = _choose(returns)
     folder.mkdir(parents=True, exist_ok=True)
-    arrays_aside, log_aside = folder / f".{task.name}.npz", folder / f".{task.name}.csv"
-    np.savez_compressed(
-        arrays_aside,
-        allow_pickle=False,
-        env_steps=np.array([snapshots[index].env_steps for index in kept]),
-        medium_index=np.array(kept.index(medium)),
-        **{name: np.stack([getattr(snapshots[i], name) for i in kept]).astype(np.float32) for name in _ARRAYS},
-    )
-    with log_aside.open("w", newline="") as file:
+    path = folder / f"{task.name}.npz"
+    with aside(path) as beside:
+        np.savez_compressed(
+            beside,
+            allow_pickle=False,
+            env_steps=np.array([snapshots[index].env_steps for index in kept]),
+            medium_index=np.array(kept.index(medium)),
+            **{name: np.stack([getattr(snapshots[i], name) for i in kept]).astype(np.float32) for name in _ARRAYS},
+        )
+    with aside(folder / f"{task.name}.csv") as beside, beside.open("w", newline="") as file:
         log = csv.writer(file, lineterminator="\n")
         log.writerow(["env_steps", "return_mean", "episodes", "kept_as"])
         for index, (policy, value) in enumerate(zip(snapshots, returns, strict=True)):
             role = {kept[0]: "random", medium: "medium", kept[-1]: "expert"}.get(index, "replay")
             log.writerow([policy.env_steps, f"{value:.2f}", SNAPSHOT_EPISODES, role if index in kept else ""])
-    os.replace(log_aside, folder / f"{task.name}.csv")
-    path = folder / f"{task.name}.npz"
-    os.replace(arrays_aside, path)
     return path
 
 

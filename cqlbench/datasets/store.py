@@ -25,6 +25,7 @@ from cqlbench.datasets.offline import OfflineDataset, flatten, hash_of
 from cqlbench.datasets.tables import Reference, find_reference, mujoco_version, read_hashes
 from cqlbench.errors import UserError
 from cqlbench.tasks import Task
+from cqlbench.writers import aside
 
 DEFAULT_ROOT = Path("results/datasets")
 TRANSITIONS = 100_000
@@ -66,7 +67,7 @@ def make_dataset(dataset_id: str, root: Path = DEFAULT_ROOT, transitions: int = 
     folder = dataset_folder(root, dataset_id)
     Path(root).mkdir(parents=True, exist_ok=True)
     # A hidden folder is one that Minari does not list.
-    aside = Path(tempfile.mkdtemp(dir=root, prefix=".making-"))
+    workshop = Path(tempfile.mkdtemp(dir=root, prefix=".making-"))
     try:
         recipe = {
             "kind": kind,
@@ -76,15 +77,15 @@ def make_dataset(dataset_id: str, root: Path = DEFAULT_ROOT, transitions: int = 
             "algorithm": "PPO snapshots, named by their environment steps; actions sampled, rounded to 1e-4",
         }
         about = {"recipe": recipe, "content_hash": hash_of(arrays)}
-        _write_minari(aside.resolve(), dataset_id, task, episodes, reference, about)
-        _write_flat(dataset_folder(aside, dataset_id) / _FLAT, arrays)
+        _write_minari(workshop.resolve(), dataset_id, task, episodes, reference, about)
+        _write_flat(dataset_folder(workshop, dataset_id) / _FLAT, arrays)
         folder.parent.mkdir(parents=True, exist_ok=True)
         for namespace in (Path(NAMESPACE), Path(NAMESPACE, task.name)):
-            os.replace(aside / namespace / "namespace_metadata.json", root / namespace / "namespace_metadata.json")
+            os.replace(workshop / namespace / "namespace_metadata.json", root / namespace / "namespace_metadata.json")
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(dataset_folder(aside, dataset_id), folder)
+        os.replace(dataset_folder(workshop, dataset_id), folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(workshop, ignore_errors=True)
     return load(dataset_id, root)
 
 
@@ -139,10 +140,8 @@ def stored_metadata(dataset_id: str, root: Path = DEFAULT_ROOT) -> dict | None:
 
 
 def _write_flat(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as file:
+    with aside(path) as beside, beside.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    os.replace(aside, path)
 
 
 def _read_flat(path: Path) -> dict[str, np.ndarray] | None:

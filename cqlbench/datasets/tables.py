@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from cqlbench.datasets.kinds import dataset_ids
 from cqlbench.errors import UserError
 from cqlbench.seeding import seed_for
 from cqlbench.tasks import TASKS, Task
+from cqlbench.writers import aside
 
 _FOLDER = Path(__file__).parent
 REFERENCE_EPISODES = 100
@@ -112,9 +112,7 @@ def _read(name: str) -> list[list[str]]:
 
 
 def _write(name: str, header: tuple[str, ...], rows: list) -> None:
-    aside = _FOLDER / f".{name}.{os.getpid()}"
-    with aside.open("w", newline="") as file:
+    with aside(_FOLDER / name) as beside, beside.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(header)
         table.writerows(rows)
-    os.replace(aside, _FOLDER / name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from cqlbench.scores import RUNS, SCORES, VALUES, read_table, write_table
 from cqlbench.statistics import CONFIDENCE, REPETITIONS
 from cqlbench.statistics import FOLDER as STATISTICS
 from cqlbench.suites import Suite
+from cqlbench.writers import write_text
 
 REPORT = "report.html"
 HERE = Path(__file__).parent
@@ -70,9 +70,7 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
         files=[_file(folder, name) for name in _table_names(folder)],
     )
     path = folder / REPORT
-    aside = path.with_name(f".{REPORT}.{os.getpid()}")
-    aside.write_text(page, encoding="utf-8", newline="\n")
-    os.replace(aside, path)
+    write_text(path, page)
     return path
 
 
