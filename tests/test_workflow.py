@@ -169,6 +169,15 @@ class TestSmoke:
         assert "removed, made by other training code" in call(*words, "--retrain-stale", *snakemake_words).stdout
         assert not provenance.exists()
 
+    def test_memory_bounds_how_many_runs_go_at_once(self, smoke):
+        suite_file = write(smoke / "memory.yaml", {**TINY, "name": "memory", "seeds": [5, 6, 7, 8]})
+        folders = [run.folder(Path("results")) / runs.STATUS for _, run in load_suite(suite_file).runs()]
+        narrow = snakemake(smoke, *folders[:2], "--configfile", suite_file, "--resources", "mem_mb=1000")
+        assert jobs(narrow)["train"] == 2
+        assert "Execute 2 jobs" not in narrow
+        # Without a bound from the command line, the machine's own memory is the bound.
+        assert "Provided resources: mem_mb=" in snakemake(smoke, *folders[2:], "--configfile", suite_file)
+
     def test_snakemake_reports_the_figures(self, smoke):
         snakemake(smoke, "--configfile", smoke / "smoke.yaml", "--report", smoke / "snakemake.zip")
         assert (smoke / "snakemake.zip").stat().st_size > 100_000
@@ -186,12 +195,6 @@ def test_results_can_lie_elsewhere(tmp_path):
     suite_file = write(tmp_path / "tiny.yaml", TINY)
     printed = snakemake(tmp_path, "-n", "--quiet", "host", "--configfile", suite_file, "--config", "results=elsewhere")
     assert "elsewhere/runs/pendulum/medium-v0/bc/" in printed
-
-
-def test_memory_is_declared_and_bounded(tmp_path):
-    suite_file = write(tmp_path / "tiny.yaml", TINY)
-    printed = snakemake(tmp_path, "-n", "--quiet", "host", "--configfile", suite_file)
-    assert re.search(r"rule train:(\n .*)*resources: .*mem_mb=[1-9]", printed)
 
 
 @pytest.mark.parametrize(
