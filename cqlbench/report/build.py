@@ -25,11 +25,12 @@ from cqlbench.suites import Suite
 from cqlbench.writers import write_text
 
 REPORT = "report.html"
+SUMMARY = "summary.md"
 HERE = Path(__file__).parent
 
 
 def write_report(suite: Suite, folder: Path, results: Path) -> Path:
-    """Judges the suite's claims into `folder`/claims.csv, writes `folder`/report.html and returns its path.
+    """Judges the suite's claims into `folder`/claims.csv, writes report.html and summary.md there; the page's path.
 
     `folder` holds the suite's tables, statistics and figures; `results` the run folders, read for their packages and
     hardware only. Raises UserError where a table or a figure has not been made yet.
@@ -45,13 +46,17 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"points": _points, "number": _number}
+    answer = {
+        "suite": suite,
+        "claims": _rows(claims),
+        "datasets": suite.datasets,
+        "headline": _headline(suite, table),
+    }
+    write_text(folder / SUMMARY, environment.get_template(SUMMARY).render(answer))
     page = environment.get_template("template.html").render(
-        suite=suite,
+        answer,
         style=(HERE / "report.css").read_text(),
-        claims=_rows(claims),
         verdicts=claims["verdict"].value_counts().to_dict(),
-        datasets=suite.datasets,
-        headline=_headline(suite, table),
         settings_shown=_rows(table[~table["headline"]]),
         label=style.label,
         unfinished=_rows(runs[runs["status"] != "done"]),

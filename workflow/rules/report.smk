@@ -12,6 +12,7 @@ rule report:
             labels={"page": "the whole report"},
         ),
         f"{SUITE_FOLDER}/claims.csv",
+        f"{SUITE_FOLDER}/summary.md",
     log:
         f"{RESULTS}/logs/suites/{SUITE.name}/report.log",
     message:
