@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ RATES = "rates.csv"
 COLUMNS = ["algorithm", "width", "depth", "updates_per_second", "machine"]
 # Statuses of a run that ran as it should, whatever came of it; training it again would end the same way.
 RESULTS_OF_TRAINING = ("done", "diverged")
-# Peak resident memory of a process, rounded up: a run of a native method, a run of any other, making a dataset.
+# Resident memory of a process, rounded up: a run of a native method and of any other, both without what its batches take;
+# making a dataset.
 NATIVE_RUN_MB = 700
 OTHER_RUN_MB = 900
 DATASET_MB = 900
@@ -75,8 +77,10 @@ def price(suite: Suite, results: Path) -> Price:
     """Counts the suite's runs and estimates the CPU hours of those that have no status yet."""
     rates = {**read_rates(), **measure_rates(results)}
     statuses, seconds, unmeasured = [], 0.0, []
-    for _, run in suite.runs():
-        status = run.folder(results) / runs.STATUS
+    # Two methods of a suite may share a run.
+    planned = {run.folder(results): run for _, run in suite.runs()}
+    for folder, run in planned.items():
+        status = folder / runs.STATUS
         if status.is_file():
             statuses.append(json.loads(status.read_text())["status"])
             continue
@@ -88,7 +92,7 @@ def price(suite: Suite, results: Path) -> Price:
     done = sum(status in RESULTS_OF_TRAINING for status in statuses)
     return Price(
         suite=suite.name,
-        runs=len(suite.runs()),
+        runs=len(planned),
         done=done,
         failed=len(statuses) - done,
         hours=None if unmeasured else seconds / 3600,
@@ -100,7 +104,9 @@ def measure_rates(results: Path) -> dict[Kind, Rate]:
     """The median rate of each kind over the finished runs under `results`."""
     measured: dict[Kind, list[Rate]] = defaultdict(list)
     for path in sorted((Path(results) / "runs").rglob(runs.TIMING)):
-        if json.loads((path.parent / runs.STATUS).read_text())["status"] != "done":
+        status = path.parent / runs.STATUS
+        # Without one the run is being made, or was stopped.
+        if not status.is_file() or json.loads(status.read_text())["status"] != "done":
             continue
         timing = json.loads(path.read_text())
         config = json.loads((path.parent / runs.CONFIG).read_text())
@@ -133,9 +139,18 @@ def write_rates(rates: dict[Kind, Rate], path: Path) -> None:
             table.write(kind._asdict() | row)
 
 
-def run_memory_mb(algorithm: str) -> int:
-    """The memory to set aside for one run of `algorithm`, in MB."""
-    return NATIVE_RUN_MB if find_algorithm(algorithm).implementation == "cqlbench" else OTHER_RUN_MB
+def run_memory_mb(run: runs.Run) -> int:
+    """The memory to set aside for `run`, in MB: its process, and the activations of two critics on one batch.
+
+    Each state of the batch meets its own action and `num_action_samples` from each of three sources; every layer keeps
+    its float32 outputs for the way back, and as much again for their gradients.
+    """
+    native = find_algorithm(run.algorithm).implementation == "cqlbench"
+    settings = run.config.settings()
+    actions = 3 * settings.get("num_action_samples", 0) + 1
+    layers = settings.get("depth", 0) + 1
+    activations = 2 * run.config.batch_size * actions * settings.get("width", 0) * layers * 2 * 4
+    return (NATIVE_RUN_MB if native else OTHER_RUN_MB) + math.ceil(activations / 2**20)
 
 
 def free_memory_mb(limits: Iterable[Path] = (Path("/sys/fs/cgroup/memory.max"),)) -> int:

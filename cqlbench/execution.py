@@ -18,21 +18,16 @@ from cqlbench import runs
 from cqlbench.algorithms.algorithm import Algorithm
 from cqlbench.algorithms.registry import find_algorithm, load_class
 from cqlbench.datasets import OfflineDataset, load
+from cqlbench.datasets.kinds import parse_id
 from cqlbench.diagnostics import compare_values, has_value
+from cqlbench.errors import UserError
 from cqlbench.evaluation import EpisodeResult, evaluate
 from cqlbench.normalisation import Normaliser
 from cqlbench.provenance import describe_machine, describe_provenance
 from cqlbench.runs import Run
-from cqlbench.tasks import TaskSpec
-from cqlbench.training import Diverged, Replay, train
-from cqlbench.writers import CsvWriter, write_json
-
-# Rows of train.csv per evaluation.
-LOGS_PER_EVALUATION = 5
-
-VALUE_COLUMNS = ["update", "start", "states", "predicted_value", "predicted_value_mean", "true_discounted_return"]
-VALUE_COLUMNS += ["true_standard_error", "difference_mean", "difference_standard_error"]
-VALUE_COLUMNS += ["q_data", "q_policy", "q_uniform"]
+from cqlbench.tasks import Task, TaskSpec
+from cqlbench.training import Diverged, Replay, draw_transitions, train
+from cqlbench.writers import CsvWriter, aside, write_json
 
 
 class Progress(Protocol):
@@ -58,9 +53,17 @@ def prepare_process() -> None:
         allocator.mallopt(trim_threshold, keep)
 
 
-def build_algorithm(run: Run, dataset: OfflineDataset, device: torch.device) -> Algorithm:
+def find_device(name: str) -> torch.device:
+    """The torch device called `name`. Raises UserError where torch does not know it or it is not there."""
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device: {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu.") from error
+
+
+def build_algorithm(run: Run, task: Task, device: torch.device) -> Algorithm:
     """The run's method, freshly initialised from its seed."""
-    spec = TaskSpec(dataset.task.observation_size, dataset.task.action_size)
+    spec = TaskSpec(task.observation_size, task.action_size)
     algorithm_class = load_class(find_algorithm(run.algorithm).path)
     return algorithm_class(spec, run.config, run.seed, device)
 
@@ -68,40 +71,44 @@ def build_algorithm(run: Run, dataset: OfflineDataset, device: torch.device) -> 
 def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: str = "cpu") -> str:
     """Trains and evaluates `run` and fills `folder`; returns its status, `done` or `diverged`.
 
-    Everything but `timing.json` is a function of the dataset's content, the config, the seed and the code.
+    Everything but `timing.json` is a function of the dataset's content, the config, the seed, the code and the device.
+    Raises UserError where the dataset is not there, is too small, or the device is not to be had.
     """
     prepare_process()
     began = time.perf_counter()
+    where = find_device(device)
     dataset = load(run.dataset, datasets)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / runs.STATUS).unlink(missing_ok=True)
+    if run.config.num_transitions is not None:
+        dataset = draw_transitions(dataset, run.config.num_transitions)
+    if run.protocol.value_states > len(dataset.rewards):
+        raise UserError(
+            f"value_states: {run.protocol.value_states} is not allowed; the run has {len(dataset.rewards)} transitions."
+        )
+    runs.clear_folder(folder)
     write_json(folder / runs.CONFIG, run.description())
-    write_json(folder / runs.PROVENANCE, describe_provenance(dataset))
+    write_json(folder / runs.PROVENANCE, describe_provenance(dataset) | {"device": str(where)})
 
-    where = torch.device(device)
     normaliser = Normaliser.for_dataset(dataset, run.config)
-    replay = Replay(dataset, normaliser, run.config.num_transitions, where)
-    algorithm = build_algorithm(run, dataset, where)
+    replay = Replay(dataset, normaliser, where)
+    algorithm = build_algorithm(run, dataset.task, where)
     judge = _Judge(run, dataset, normaliser, algorithm, folder)
-    points = run.protocol.evaluation_points()
-    log_every = max(1, run.protocol.evaluate_every // LOGS_PER_EVALUATION)
+    points = set(run.protocol.evaluation_points())
     status: dict[str, Any] = {"status": "done", "reason": None, "update": run.protocol.updates}
 
     with CsvWriter(folder / runs.TRAIN) as log, judge:
         try:
-            for update, metrics in train(
-                algorithm, replay, run.seed, run.config.batch_size, run.protocol.updates, log_every
-            ):
+            stops = run.protocol.log_points()
+            for update, metrics in train(algorithm, replay, run.seed, run.config.batch_size, stops):
                 log.write({"update": update} | metrics)
                 progress.trained(update, metrics)
-                if update >= points[0]:
+                if update in points:
                     progress.evaluated(update, judge.evaluate(update))
-                    points = [point for point in points if point > update]
         except Diverged as error:
             # No evaluation here: parameters that are not numbers cannot act. Those before it count.
             status = {"status": "diverged", "reason": str(error), "update": error.update}
     tensors = {name: tensor.contiguous() for name, tensor in algorithm.state_dict().items()}
-    save_file(tensors, folder / runs.POLICY)
+    with aside(folder / runs.POLICY) as beside:
+        save_file(tensors | normaliser.state_dict(), beside)
 
     total = time.perf_counter() - began
     training = total - judge.seconds
@@ -120,14 +127,21 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
     return status["status"]
 
 
-def evaluate_run(folder: Path, datasets: Path, episodes: int) -> list[EpisodeResult]:
-    """Episodes of the policy a finished run has left in `folder`."""
+def evaluate_run(folder: Path, episodes: int) -> list[EpisodeResult]:
+    """Episodes of the policy a finished run has left in `folder`. Needs no dataset.
+
+    Raises UserError where the folder holds no finished run.
+    """
     prepare_process()
     run = runs.read_run(folder)
-    dataset = load(run.dataset, datasets)
-    algorithm = build_algorithm(run, dataset, torch.device("cpu"))
-    algorithm.load_state_dict(load_file(folder / runs.POLICY))
-    return evaluate(algorithm, dataset.task, Normaliser.for_dataset(dataset, run.config), run.seed, episodes)
+    if not (folder / runs.POLICY).is_file():
+        raise UserError(f"{folder} has no {runs.POLICY}: the run has not finished. Train it first.")
+    task, _ = parse_id(run.dataset)
+    algorithm = build_algorithm(run, task, torch.device("cpu"))
+    tensors = load_file(folder / runs.POLICY)
+    normaliser = Normaliser.from_state_dict(tensors, task.action_limit)
+    algorithm.load_state_dict(tensors)
+    return evaluate(algorithm, task, normaliser, run.seed, episodes)
 
 
 class _Judge:
@@ -147,7 +161,7 @@ class _Judge:
 
         self.evaluations = table(runs.EVALUATION, ["update", "episodes", "return_mean", "return_std"])
         self.episodes = table(runs.EPISODES, ["update", "episode", "return", "length", "terminated"])
-        self.values = table(runs.VALUES, VALUE_COLUMNS)
+        self.values = table(runs.VALUES, runs.VALUE_COLUMNS)
         return self
 
     def __exit__(self, *raised: Any) -> None:

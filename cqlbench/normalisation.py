@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from cqlbench.algorithms.configs import MethodConfig
 from cqlbench.datasets import OfflineDataset
@@ -28,6 +30,15 @@ class Normaliser:
             # A coordinate that never moves has no scale of its own.
             mean, scale = (array.astype(np.float32) for array in (exact.mean(0), exact.std(0) + 1e-3))
         return cls(mean, scale, dataset.task.action_limit)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What `from_state_dict` restores it from, to lie beside a policy's tensors."""
+        return {"normaliser.mean": torch.from_numpy(self.mean), "normaliser.scale": torch.from_numpy(self.scale)}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Tensor], action_limit: float) -> Normaliser:
+        """Takes its tensors out of `state`, which keeps the policy's."""
+        return cls(state.pop("normaliser.mean").numpy(), state.pop("normaliser.scale").numpy(), action_limit)
 
     def observations(self, observations: np.ndarray) -> np.ndarray:
         """(..., O) from the simulator -> (..., O) float32 for the algorithm."""

@@ -18,6 +18,10 @@ PACKAGE = Path(cqlbench.__file__).parent
 # What a run's numbers can depend on. Everything else (suites, statistics, figures, report) only reads runs.
 TRAINING_CODE = (
     "tasks.py",
+    "runs.py",
+    "datasets/collect.py",
+    "datasets/offline.py",
+    "datasets/store.py",
     "seeding.py",
     "losses.py",
     "normalisation.py",

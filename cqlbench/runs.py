@@ -28,6 +28,15 @@ EPISODES = "episodes.csv"
 VALUES = "values.csv"
 POLICY = "policy.safetensors"
 LOG = "run.log"
+FILES = (STATUS, CONFIG, PROVENANCE, TIMING, TRAIN, EVALUATION, EPISODES, VALUES, POLICY)
+
+# values.csv: one row per evaluation and kind of start (states of the data, initial states).
+VALUE_COLUMNS = [
+    "update", "start", "states", "predicted_value", "predicted_value_mean", "true_discounted_return",
+    "true_standard_error", "difference_mean", "difference_standard_error", "q_data", "q_policy", "q_uniform",
+]  # fmt: skip
+# Rows of train.csv per evaluation.
+LOGS_PER_EVALUATION = 5
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,11 @@ class Protocol:
         """The updates after which the run is evaluated, the last one included."""
         points = list(range(self.evaluate_every, self.updates + 1, self.evaluate_every))
         return points if points and points[-1] == self.updates else [*points, self.updates]
+
+    def log_points(self) -> list[int]:
+        """The updates after which training metrics are written, every evaluation point among them."""
+        every = max(1, self.evaluate_every // LOGS_PER_EVALUATION)
+        return sorted({*range(every, self.updates, every), *self.evaluation_points()})
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,8 @@ class Run:
         return {
             "dataset": self.dataset,
             "algorithm": self.algorithm,
+            # Of one's own method: another text is another method. Ours are known by the code's fingerprint.
+            "source": find_algorithm(self.algorithm).source,
             "settings": self.config.settings(),
             "protocol": dataclasses.asdict(self.protocol),
             "seed": self.seed,
@@ -129,6 +145,13 @@ def read_run(folder: Path) -> Run:
         raise UserError(f"{path} does not exist; {folder} is not a run folder.") from error
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a run's config ({error}).") from error
+
+
+def clear_folder(folder: Path) -> None:
+    """An empty place for a run: what an earlier attempt left is gone before the new one can be mistaken for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def readable(value: Any) -> str:

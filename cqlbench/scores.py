@@ -17,6 +17,7 @@ from cqlbench.algorithms.registry import find_algorithm
 from cqlbench.errors import UserError
 from cqlbench.runs import Run
 from cqlbench.suites import Method, Suite
+from cqlbench.tasks import score_of
 from cqlbench.writers import aside
 
 SCORES = "scores.csv"
@@ -35,11 +36,7 @@ RUN_COLUMNS = [
     "dataset", "method", "family", "headline", "seed", "status", "reason", "update", "updates", "seconds",
     "updates_per_second", "peak_memory_mb", "code_fingerprint", "code_version", "dataset_hash", "warning", "folder",
 ]  # fmt: skip
-VALUE_COLUMNS = [
-    "dataset", "method", "seed", "update", "start", "states", "predicted_value", "predicted_value_mean",
-    "true_discounted_return", "true_standard_error", "difference_mean", "difference_standard_error", "q_data",
-    "q_policy", "q_uniform",
-]  # fmt: skip
+VALUE_COLUMNS = ["dataset", "method", "seed", *runs.VALUE_COLUMNS]
 
 
 def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
@@ -83,7 +80,7 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
                     "episodes": int(row["episodes"]),
                     "return_mean": row["return_mean"],
                     "return_std": row["return_std"],
-                    "score": (row["return_mean"] - dataset["ref_min"]) / (dataset["ref_max"] - dataset["ref_min"]),
+                    "score": score_of(row["return_mean"], dataset["ref_min"], dataset["ref_max"]),
                     "ref_min": dataset["ref_min"],
                     "ref_max": dataset["ref_max"],
                     "predicted_value": value.get("predicted_value"),

@@ -62,7 +62,7 @@ def final_scores(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame)
     `difference_mean` is predicted minus true value, paired over the states of the data.
     """
     finals = scores.merge(runs[[*KEYS, "updates"]], on=KEYS)
-    finals = finals[finals["update"] == finals["updates"]]
+    finals = finals[(finals["update"] == finals["updates"]) & (finals["status"] == "done")]
     best = scores.groupby(KEYS, as_index=False).agg(best=("score", "max"))
     paired = values.loc[values["start"] == "data", [*KEYS, "update", "difference_mean", "difference_standard_error"]]
     finals = finals.merge(best, on=KEYS).merge(paired, on=[*KEYS, "update"], how="left")

@@ -84,17 +84,40 @@ def load_suite(path: Path | str) -> Suite:
 def _read(path: Path) -> dict[str, Any]:
     """The content of the file, of the shape the schema allows."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(f"this suite file cannot be read ({error.strerror}).") from error
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UserError(f"{line}this is not YAML ({error.problem}).") from error
+    # PyYAML lets what goes wrong inside a value, such as 2024-13-45 or a lone byte, escape as it is.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise UserError(f"this is not YAML in UTF-8 ({' '.join(str(error).split())}).") from error
     schema = yaml.safe_load((resources.files("cqlbench") / "suite.schema.yaml").read_text())
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(content), key=lambda error: error.json_path)
     if errors:
         raise UserError(_explain(errors[0]))
     return content
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which would keep the last of two equal keys and drop the others in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.tag != "tag:yaml.org,2002:str" or not key.value.isprintable():
+                raise UserError(f"line {line}: the key {key.value!r} is not allowed; it must be text, 1 as '1'.")
+            if key.value in lines:
+                raise UserError(
+                    f"line {line}: the key {key.value} stands there a second time, after line {lines[key.value]}; "
+                    "leave one out, or give one another name."
+                )
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
 
 
 def _explain(error: jsonschema.ValidationError) -> str:
@@ -133,16 +156,19 @@ def _build(content: dict[str, Any]) -> Suite:
                 raise UserError(
                     f"claims.{index}.{key}: {claim[key]!r} is not in this suite; it must be {', '.join(allowed)}."
                 )
-    return Suite(
+    suite = Suite(
         name=content["name"],
         title=content.get("title", content["name"]),
         note=content.get("note", ""),
         datasets=tuple(content["datasets"]),
-        seeds=tuple(content["seeds"]),
-        protocol=Protocol(**content.get("protocol", {})),
+        # To a schema 1.0 is a whole number too.
+        seeds=tuple(int(seed) for seed in content["seeds"]),
+        protocol=Protocol(**{key: int(value) for key, value in content.get("protocol", {}).items()}),
         methods=methods,
         claims=tuple(content.get("claims", [])),
     )
+    suite.runs()  # whatever a run refuses, it refuses here and not in the middle of a workflow
+    return suite
 
 
 def _methods(content: dict[str, Any]) -> tuple[Method, ...]:
@@ -198,6 +224,8 @@ def _resolve(place: str, config: type[MethodConfig], settings: dict[str, Any], k
         return getattr(config.resolve(settings), key)
     except UserError as error:
         raise UserError(f"{place}.{error}") from error
+    except OverflowError as error:
+        raise UserError(f"{place}.{key}: {settings[key]!r} is not allowed; it is too large.") from error
 
 
 def _headline_value(

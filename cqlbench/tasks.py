@@ -53,6 +53,11 @@ def find_task(name: str) -> Task:
     return TASKS[name]
 
 
+def score_of(return_: float, random_return: float, expert_return: float) -> float:
+    """The normalised score: 0 for the random policy, 1 for the expert."""
+    return (return_ - random_return) / (expert_return - random_return)
+
+
 @dataclass(frozen=True)
 class TaskSpec:
     """What an algorithm may know of its task: the sizes of its observations and actions.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from cqlbench.algorithms.algorithm import Algorithm
 from cqlbench.datasets import OfflineDataset
+from cqlbench.errors import UserError
 from cqlbench.normalisation import Normaliser
 from cqlbench.seeding import generator_for
 from cqlbench.tasks import Batch
@@ -27,20 +29,24 @@ class Diverged(Exception):
         self.update, self.metric = update, metric
 
 
+def draw_transitions(dataset: OfflineDataset, count: int) -> OfflineDataset:
+    """`count` transitions of the dataset, the same for every seed; a smaller draw is part of every larger one.
+
+    Raises UserError where the dataset has fewer.
+    """
+    size = len(dataset.rewards)
+    if count > size:
+        raise UserError(f"num_transitions: {count} is not allowed; {dataset.id} has {size}.")
+    return dataset.draw(np.sort(generator_for("transitions", dataset.id).permutation(size)[:count]))
+
+
 class Replay:
     """The dataset as contiguous tensors, ready to be indexed."""
 
-    def __init__(
-        self, dataset: OfflineDataset, normaliser: Normaliser, num_transitions: int | None, device: torch.device
-    ) -> None:
-        size = len(dataset.rewards)
-        kept: slice | np.ndarray = slice(None)
-        if num_transitions is not None and num_transitions < size:
-            # One order per dataset: the small draws are part of the larger ones, whatever the run's seed.
-            kept = np.sort(generator_for("transitions", dataset.id).permutation(size)[:num_transitions])
+    def __init__(self, dataset: OfflineDataset, normaliser: Normaliser, device: torch.device) -> None:
         self.tensors = Batch(
             *(
-                torch.from_numpy(np.ascontiguousarray(array[kept])).to(device)
+                torch.from_numpy(np.ascontiguousarray(array)).to(device)
                 for array in (
                     normaliser.observations(dataset.observations),
                     normaliser.actions_from_simulator(dataset.actions),
@@ -64,23 +70,20 @@ class Replay:
 
 
 def train(
-    algorithm: Algorithm, replay: Replay, seed: int, batch_size: int, updates: int, log_every: int
+    algorithm: Algorithm, replay: Replay, seed: int, batch_size: int, stops: Sequence[int]
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Runs `updates` updates; yields every `log_every` of them with the mean of each metric since the last time.
+    """Updates until the last of `stops` (increasing); yields at each with the mean of each metric since the one before.
 
     Raises Diverged where such a mean is not finite.
     """
-    sums: dict[str, Tensor | float] = {}
     batches = replay.batches(seed, batch_size)
-    since = 0
-    for update in range(1, updates + 1):
-        for name, value in algorithm.update(next(batches)).items():
-            sums[name] = sums.get(name, 0.0) + value
-        since += 1
-        if update % log_every == 0 or update == updates:
-            means = {name: float(total) / since for name, total in sums.items()}
-            for name, value in means.items():
-                if not math.isfinite(value):
-                    raise Diverged(update, name)
-            yield update, means
-            sums, since = {}, 0
+    for last, stop in pairwise([0, *stops]):
+        sums: dict[str, Tensor | float] = {}
+        for batch in islice(batches, stop - last):
+            for name, value in algorithm.update(batch).items():
+                sums[name] = sums.get(name, 0.0) + value
+        means = {name: float(total) / (stop - last) for name, total in sums.items()}
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise Diverged(stop, name)
+        yield stop, means

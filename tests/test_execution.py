@@ -49,7 +49,7 @@ def test_cql_without_its_term_and_sac_leave_the_same_evaluation_and_policy(resul
 
 def test_evaluate_continues_the_episodes_of_the_run(results, tmp_path):
     train(results, tmp_path / "run", "--method", "bc")
-    outcome = cqlbench("evaluate", tmp_path / "run", "--episodes", 2, "--results", results)
+    outcome = cqlbench("evaluate", tmp_path / "run", "--episodes", 2)
     assert outcome.returncode == 0, outcome.stderr
     with (tmp_path / "run" / runs.EPISODES).open() as file:
         last = [float(row["return"]) for row in csv.DictReader(file)][-2:]
@@ -87,6 +87,25 @@ def test_a_users_mistake_is_one_sentence(results, tmp_path):
         outcome = train(results, tmp_path / "none", *words)
         assert outcome.returncode == 2 and said in outcome.stderr and len(outcome.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "none").exists()
+
+
+def test_device_and_sizes_that_cannot_be_are_refused_before_anything_is_written(results, tmp_path):
+    for words, said in ((["--device", "abacus"], "abacus"), (["--value-states", 10**6], "value_states")):
+        outcome = train(results, tmp_path / "none", "--method", "sac", *words)
+        assert outcome.returncode == 2 and said in outcome.stderr and not (tmp_path / "none").exists()
+
+
+def test_an_attempt_that_fails_leaves_nothing_of_the_one_before(results, tmp_path):
+    method = tmp_path / "mine.py"
+    method.write_text(BROKEN.replace('raise RuntimeError("the third law was broken")', "return {}"))
+    words = ["--dataset", "pendulum/medium-v0", "--method", f"{method}:Broken", "--results", results, *TINY]
+    out = tmp_path / "run"
+    assert cqlbench("train", *words, "--out", out, "--keep-going").returncode == 0
+    assert (out / runs.EVALUATION).exists()
+    method.write_text(BROKEN)
+    cqlbench("train", *words, "--out", out, "--keep-going")
+    assert json.loads((out / runs.STATUS).read_text())["status"] == "failed"
+    assert not (out / runs.EVALUATION).exists() and not (out / runs.POLICY).exists()
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["evaluate"]])

@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from cqlbench.algorithms.configs import MethodConfig
+from cqlbench.errors import UserError
 from cqlbench.normalisation import Normaliser
-from cqlbench.training import UPDATES_PER_DRAW, Diverged, Replay, train
+from cqlbench.runs import Protocol
+from cqlbench.training import UPDATES_PER_DRAW, Diverged, Replay, draw_transitions, train
 
 CPU = torch.device("cpu")
 
 
-def replay(dataset, num_transitions=None) -> Replay:
-    return Replay(dataset, Normaliser.for_dataset(dataset, MethodConfig()), num_transitions, CPU)
+def replay(dataset) -> Replay:
+    return Replay(dataset, Normaliser.for_dataset(dataset, MethodConfig()), CPU)
 
 
 class Recorder:
@@ -49,10 +51,21 @@ def test_a_batch_holds_whole_transitions(pendulum):
 
 def test_smaller_draws_are_part_of_larger_ones(pendulum):
     def observations(count):
-        return {tuple(row) for row in replay(pendulum, count).tensors.observations.tolist()}
+        return {tuple(row) for row in draw_transitions(pendulum, count).observations.tolist()}
 
     assert len(observations(100)) == 100
     assert observations(100) < observations(300)
+    with pytest.raises(UserError, match="num_transitions"):
+        draw_transitions(pendulum, len(pendulum.rewards) + 1)
+
+
+def test_a_draw_keeps_what_belongs_together(pendulum):
+    drawn = draw_transitions(pendulum, 50)
+    whole = {row.tobytes(): index for index, row in enumerate(pendulum.observations)}
+    for position, row in enumerate(drawn.observations):
+        index = whole[row.tobytes()]
+        for name in ("actions", "rewards", "next_observations", "terminals", "qpos", "qvel"):
+            np.testing.assert_array_equal(getattr(drawn, name)[position], getattr(pendulum, name)[index])
 
 
 def test_normalised_observations_are_centred_and_actions_in_unit_bounds(pendulum):
@@ -74,11 +87,19 @@ def test_without_normalisation_observations_stay_as_they_are(pendulum):
 
 
 def test_metrics_are_means_since_the_last_row_and_the_last_update_is_logged(pendulum):
-    rows = list(train(Recorder(), replay(pendulum), 0, 4, updates=7, log_every=3))
+    rows = list(train(Recorder(), replay(pendulum), 0, 4, stops=[3, 6, 7]))
     assert rows == [(3, {"count": 2.0}), (6, {"count": 5.0}), (7, {"count": 7.0})]
 
 
 def test_divergence_is_noticed_and_named(pendulum):
     with pytest.raises(Diverged, match="count is not finite") as caught:
-        list(train(Recorder(breaks_at=5), replay(pendulum), 0, 4, updates=20, log_every=3))
+        list(train(Recorder(breaks_at=5), replay(pendulum), 0, 4, stops=range(3, 21, 3)))
     assert caught.value.update == 6
+
+
+@pytest.mark.parametrize(("updates", "every"), [(1000, 333), (1536, 512), (40, 20), (3, 7), (10, 1)])
+def test_every_evaluation_point_is_a_stop_of_the_loop(updates, every):
+    """Whatever the interval: 333 updates are not five times a whole number."""
+    protocol = Protocol(updates=updates, evaluate_every=every)
+    stops = protocol.log_points()
+    assert set(protocol.evaluation_points()) <= set(stops) and stops[-1] == updates and sorted(set(stops)) == stops

@@ -9,6 +9,7 @@ from torch import Tensor
 from cqlbench.algorithms.configs import BCConfig
 from cqlbench.losses import bc_loss
 from cqlbench.networks.mlp import mlp
+from cqlbench.seeding import seed_for
 from cqlbench.tasks import Batch, TaskSpec
 
 
@@ -19,7 +20,7 @@ class BC:
 
     def __init__(self, spec: TaskSpec, config: BCConfig, seed: int, device: torch.device) -> None:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed_for("weights", seed))
             self.policy = mlp(spec.observation_size, config.width, config.depth, spec.action_size).to(device)
         self.device = device
         self.optimiser = torch.optim.Adam(self.policy.parameters(), config.learning_rate, fused=True)

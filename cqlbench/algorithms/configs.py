@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from cqlbench.errors import UserError
 
@@ -83,7 +83,7 @@ class MethodConfig:
 
 def _read(key: str, value: Any, hint: Any) -> Any:
     """`value` as the type of its field: YAML's 5 becomes 5.0, a command line's 'true' becomes True."""
-    allowed = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if value is None or value == "null":
         if type(None) in allowed:
             return None
@@ -99,7 +99,7 @@ def _read(key: str, value: Any, hint: Any) -> Any:
             if number in allowed:
                 try:
                     read = number(value)
-                except (TypeError, ValueError):
+                except (TypeError, ValueError, OverflowError):
                     continue
                 # 2.5 is not an int; a command line's '256' is.
                 if isinstance(value, str) or read == value:

@@ -10,6 +10,7 @@ from torch import Tensor
 from cqlbench.algorithms.configs import CQLConfig
 from cqlbench.algorithms.sac import SAC
 from cqlbench.losses import conservative_gap
+from cqlbench.seeding import seed_for
 from cqlbench.tasks import Batch, TaskSpec
 
 
@@ -22,7 +23,7 @@ class CQL(SAC):
         super().__init__(spec, config, seed, device)
         self.config: CQLConfig = config
         # Its own generator: with cql_alpha 0 all of SAC's draws stay as they are, and the run is SAC's, bit for bit.
-        self.penalty_noise = torch.Generator(device).manual_seed(seed + 1)
+        self.penalty_noise = torch.Generator(device).manual_seed(seed_for("penalty", seed))
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         loss, metrics = super().critic_loss(batch)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cqlbench.algorithms.configs import ActorCriticConfig, D3rlpyBCConfig, D3rlpyCQLConfig, D3rlpySACConfig
+from cqlbench.seeding import seed_for
 from cqlbench.tasks import Batch, TaskSpec
 
 
@@ -39,7 +40,7 @@ class _D3rlpyAlgorithm:
     def __init__(self, spec: TaskSpec, algorithm: Any, seed: int, device: torch.device) -> None:
         self.device, self.updates = device, 0
         # d3rlpy draws its initial weights and all its noise from torch's global generator.
-        torch.manual_seed(seed)
+        torch.manual_seed(seed_for("d3rlpy", seed))
         algorithm.create_impl((spec.observation_size,), spec.action_size)
         self.impl = algorithm.impl
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from cqlbench.algorithms import configs
 from cqlbench.algorithms.configs import MethodConfig
@@ -15,12 +19,23 @@ from cqlbench.errors import UserError
 
 @dataclass(frozen=True)
 class Entry:
-    """A known algorithm: its config, where its class is, and what scores.csv calls it."""
+    """A known algorithm: its config, where its class is, and what scores.csv calls it.
+
+    `source` is the SHA-256 (12 hex digits) of the file a user's own class stands in, None for ours.
+    """
 
     config: type[MethodConfig]
     path: str
     algorithm: str
     implementation: str
+    source: str | None = None
+
+
+# Words of `cqlbench train` that a user's own config cannot take for itself.
+RESERVED = {
+    "dataset", "method", "seed", "updates", "evaluate_every", "episodes", "value_states", "out", "results", "device",
+    "keep_going",
+}  # fmt: skip
 
 
 ALGORITHMS = {
@@ -46,29 +61,36 @@ def find_algorithm(name: str) -> Entry:
             f"method: {name!r} is not known; it must be one of {', '.join(ALGORITHMS)}, "
             "or one's own class as my_method.py:MyMethod."
         )
-    config = getattr(load_class(name), "Config", MethodConfig)
+    own = load_class(name)
+    config = getattr(own, "Config", MethodConfig)
     if not (isinstance(config, type) and issubclass(config, MethodConfig)):
         raise UserError(f"method: the Config of {name} must derive from cqlbench.algorithms.configs.MethodConfig.")
-    return Entry(config, name, name.rpartition(":")[2], name.rpartition(":")[0])
+    if taken := sorted(RESERVED & {field.name for field in dataclasses.fields(config)}):
+        raise UserError(f"method: {taken[0]!r} in the Config of {name} is a word of `cqlbench train`; rename it.")
+    source = hashlib.sha256(Path(inspect.getfile(own)).read_bytes()).hexdigest()[:12]
+    place, _, class_name = name.rpartition(":")
+    return Entry(config, name, class_name, place, source)
 
 
 def load_class(path: str) -> type:
     """Imports the class named by `module:Class` or `file.py:Class`. Raises UserError where it is not there."""
     place, _, class_name = path.rpartition(":")
-    if place.endswith(".py"):
-        if not Path(place).is_file():
-            raise UserError(f"method: the file {place!r} does not exist.")
-        module_name = f"cqlbench_own_{Path(place).stem}"
-        spec = importlib.util.spec_from_file_location(module_name, place)
-        assert spec and spec.loader, place
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module  # dataclasses look their module up by name
-        spec.loader.exec_module(module)
-    else:
-        try:
-            module = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise UserError(f"method: cannot import {place!r} ({error}).") from error
+    if place.endswith(".py") and not Path(place).is_file():
+        raise UserError(f"method: the file {place!r} does not exist.")
+    try:
+        module = _import_file(place) if place.endswith(".py") else importlib.import_module(place)
+    except Exception as error:  # a user's file may raise anything while it is imported
+        raise UserError(f"method: cannot import {place!r} ({type(error).__name__}: {error}).") from error
     if not hasattr(module, class_name):
         raise UserError(f"method: {place} has no class {class_name!r}.")
     return getattr(module, class_name)
+
+
+def _import_file(file: str) -> ModuleType:
+    module_name = f"cqlbench_own_{Path(file).stem}"
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    assert spec and spec.loader, file
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses look their module up by name
+    spec.loader.exec_module(module)
+    return module

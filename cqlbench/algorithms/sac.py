@@ -13,6 +13,7 @@ from cqlbench.algorithms.configs import SACConfig
 from cqlbench.losses import actor_loss, td_loss, td_target, temperature_loss
 from cqlbench.networks.critic import TwinCritic
 from cqlbench.networks.policy import TanhGaussianPolicy
+from cqlbench.seeding import seed_for
 from cqlbench.tasks import Batch, TaskSpec
 
 
@@ -25,13 +26,13 @@ class SAC:
         self.config, self.device = config, device
         sizes = (spec.observation_size, spec.action_size, config.width, config.depth)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed_for("weights", seed))
             self.policy = TanhGaussianPolicy(*sizes, config.log_std_min, config.log_std_max).to(device)
             self.critic = TwinCritic(*sizes).to(device)
         self.target_critic = deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature), device=device))
         self.target_entropy = -float(spec.action_size) if config.target_entropy is None else config.target_entropy
-        self.noise = torch.Generator(device).manual_seed(seed)
+        self.noise = torch.Generator(device).manual_seed(seed_for("noise", seed))
 
         def adam(parameters, learning_rate: float) -> torch.optim.Adam:
             return torch.optim.Adam(parameters, learning_rate, fused=True)

@@ -53,12 +53,16 @@ def retry(
 ) -> None:
     """Removes a suite's failed runs, says which, and runs the suite with Snakemake.
 
-    What stands after `--` goes to Snakemake. A run that diverged is a result, not a failure: it would diverge again.
+    What stands after `--` goes to Snakemake; with its `--dry-run` nothing is removed either, only listed. A run that
+    diverged is a result, not a failure: it would diverge again.
     """
     import json
+    import os
     import shutil
     import subprocess
     import sys
+
+    from snakemake.cli import get_argument_parser
 
     from cqlbench import runs
     from cqlbench.costs import RESULTS_OF_TRAINING
@@ -68,7 +72,8 @@ def retry(
 
     suite = load_suite(suite_file)
     code = code_fingerprint()
-    data = {dataset: (stored_metadata(dataset, results / "datasets") or {}) for dataset in suite.datasets}
+    stored = {dataset: stored_metadata(dataset, results / "datasets") for dataset in suite.datasets}
+    dry_run = get_argument_parser().parse_known_args(context.args)[0].dryrun
     for run in dict.fromkeys(run for _, run in suite.runs()):
         folder = run.folder(results)
         if not (folder / runs.STATUS).is_file():
@@ -77,15 +82,21 @@ def retry(
         if status["status"] not in RESULTS_OF_TRAINING:
             reason = f"{status['status']} ({status['reason']})"
         else:
-            made_of = json.loads((folder / runs.PROVENANCE).read_text())
+            made_of, data = json.loads((folder / runs.PROVENANCE).read_text()), stored[run.dataset]
             if retrain_stale and made_of["code_fingerprint"] != code:
                 reason = "made by other training code"
-            elif retrain_stale and made_of["dataset"]["content_hash"] != data[run.dataset].get("content_hash"):
+            # A dataset that is not there tells nothing: it may have been cleared away to save room.
+            elif retrain_stale and data and made_of["dataset"]["content_hash"] != data["content_hash"]:
                 reason = "made from other data"
             else:
                 continue
-        print(f"removed, {reason}: {folder}")
-        shutil.rmtree(folder)
+        if dry_run:
+            print(f"would be removed and trained again, {reason}: {folder}")
+        else:
+            print(f"removed, {reason}: {folder}")
+            shutil.rmtree(folder)
     sys.stdout.flush()
+    # Its jobs call `cqlbench`, which is this environment's also where that has not been activated.
+    path = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), os.environ.get("PATH")]))
     command = ["-m", "snakemake", "--configfile", suite_file, "--config", f"results={results}", "--cores", "all"]
-    raise typer.Exit(subprocess.call([sys.executable, *map(str, command), *context.args]))
+    raise typer.Exit(subprocess.call([sys.executable, *map(str, command), *context.args], env={**os.environ, "PATH": path}))

@@ -12,6 +12,7 @@ import typer
 
 from cqlbench import runs
 from cqlbench.errors import UserError
+from cqlbench.tasks import score_of
 
 RESULTS = Path("results")
 
@@ -60,25 +61,21 @@ def train(
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="A finished run's folder.")],
-    episodes: Annotated[int, typer.Option(help="Episodes to run.")] = 10,
-    results: Annotated[Path, typer.Option(help="Results folder, with the datasets in it.")] = RESULTS,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes to run.")] = 10,
 ) -> None:
     """Run episodes of a finished run's policy and print their returns."""
-    run = runs.read_run(folder)
-    if not (folder / runs.POLICY).exists():
-        raise UserError(f"{folder} has no {runs.POLICY}: the run has not finished. Train it first.")
+    import json
     import statistics
 
-    from cqlbench.datasets import load
     from cqlbench.execution import evaluate_run
 
-    outcome = evaluate_run(folder, results / "datasets", episodes)
+    outcome = evaluate_run(folder, episodes)
     for number, episode in enumerate(outcome):
         ending = "terminated" if episode.terminated else "cut by the time limit"
         print(f"episode {number:3d}  return {episode.return_:9.1f}  {episode.length:5d} steps, {ending}")
     mean = statistics.fmean(episode.return_ for episode in outcome)
-    data = load(run.dataset, results / "datasets")
-    score = (mean - data.reference_random) / (data.reference_expert - data.reference_random)
+    references = json.loads((folder / runs.PROVENANCE).read_text())["dataset"]
+    score = score_of(mean, references["ref_min"], references["ref_max"])
     print(f"mean return {mean:.1f} over {episodes} episodes, score {100 * score:.1f} (0 random, 100 expert)")
 
 
@@ -117,8 +114,9 @@ def _supervise(folder: Path) -> None:
     from cqlbench.writers import write_json
 
     command = [sys.executable, "-m", "cqlbench", *(word for word in sys.argv[1:] if word != "--keep-going")]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / runs.STATUS).unlink(missing_ok=True)
+    runs.clear_folder(folder)
+    # A request to stop reaches this process alone; it has to end the child too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with (folder / runs.LOG).open("w") as log:
         child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:

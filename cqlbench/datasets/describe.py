@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cqlbench.datasets.offline import OfflineDataset
+from cqlbench.tasks import score_of
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _RETURN_BINS = 12
@@ -39,7 +40,7 @@ def describe(dataset: OfflineDataset) -> str:
             f"  {dimension:>9} {values.mean():>6.2f} {values.std():>6.2f} {np.mean(np.abs(values) >= limit):>11.1%}"
             f"  {np.sum(share > 0.001):>7} of {_ACTION_BINS}    |{bars}|"
         )
-    mean_score = (returns.mean() - dataset.reference_random) / (dataset.reference_expert - dataset.reference_random)
+    mean_score = score_of(returns.mean(), dataset.reference_random, dataset.reference_expert)
     d4rl = "none" if task.d4rl_random is None else f"random {task.d4rl_random:.2f}, expert {task.d4rl_expert:.2f}"
     verdict = {None: "none expected", dataset.content_hash: "as expected"}.get(dataset.expected_hash, "differs")
     lines += [

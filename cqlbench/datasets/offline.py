@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ class OfflineDataset:
     """N transitions of E episodes, in the order of their episodes. O and A are the task's sizes.
 
     `expected_hash` is the package's for this id and this number of transitions, None where it has none; `warning` is
-    one sentence where the two hashes differ. `reference_random` and `reference_expert` are mean undiscounted returns.
+    one sentence where the hash or the number of transitions differs from the package's. `reference_random` and
+    `reference_expert` are mean undiscounted returns.
     """
 
     id: str
@@ -47,6 +49,11 @@ class OfflineDataset:
     warning: str | None
     reference_random: float
     reference_expert: float
+
+    def draw(self, indices: np.ndarray) -> OfflineDataset:
+        """Only the transitions at `indices`, each as an episode of its own; id, hash and references stay."""
+        arrays = {name: getattr(self, name)[indices] for name in _HASHED}
+        return dataclasses.replace(self, **arrays, episode_lengths=np.ones(len(indices), np.int64))
 
     @property
     def episode_starts(self) -> np.ndarray:

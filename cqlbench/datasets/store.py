@@ -111,10 +111,14 @@ def load(dataset_id: str, root: Path = DEFAULT_ROOT) -> OfflineDataset:
             )
         _write_flat(flat, arrays)
     expected = read_hashes().get(dataset_id)
-    if expected is not None and expected.transitions != len(arrays["rewards"]):
-        expected = None
     warning = None
-    if expected is not None and expected.sha256 != stored["content_hash"]:
+    if expected is not None and expected.transitions != len(arrays["rewards"]):
+        warning = (
+            f"{dataset_id} has {len(arrays['rewards']):,} transitions, not the {expected.transitions:,} of the "
+            "package's table: results on it are not comparable with published ones."
+        )
+        expected = None
+    elif expected is not None and expected.sha256 != stored["content_hash"]:
         warning = (
             f"{dataset_id} (sha256 {stored['content_hash'][:12]}, made with MuJoCo {stored['mujoco_version']}) is not "
             f"the data of the package's table (sha256 {expected.sha256[:12]}, MuJoCo {expected.mujoco_version}): "

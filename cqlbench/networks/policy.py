@@ -44,8 +44,8 @@ class TanhGaussianPolicy(nn.Module):
 
 
 def standard_normal(shape: tuple[int, ...] | torch.Size, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Noise from `generator`, in the type and on the device of `like`."""
-    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+    """Noise from `generator`, in the type and on the device of `like`, wherever the generator lives."""
+    return torch.randn(shape, generator=generator, dtype=like.dtype, device=generator.device).to(like.device)
 
 
 def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

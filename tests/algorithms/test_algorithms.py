@@ -162,6 +162,36 @@ def test_ones_own_method_is_found_in_a_file(tmp_path):
         find_algorithm("cqll")
 
 
+def test_another_text_of_ones_own_method_is_another_method(tmp_path):
+    file = tmp_path / "mine.py"
+    sources = set()
+    for text in ("class Mine: pass", "class Mine: act = 1"):
+        file.write_text(text)
+        sources.add(find_algorithm(f"{file}:Mine").source)
+    assert len(sources) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def broken(:", "SyntaxError"),
+        ("raise OSError('no licence')", "no licence"),
+        ("class Mine:\n    Config = dict", "must derive"),
+        (
+            "import dataclasses\nfrom cqlbench.algorithms.configs import MethodConfig\n"
+            "@dataclasses.dataclass(frozen=True)\nclass Own(MethodConfig):\n    updates: int = 7\n"
+            "class Mine:\n    Config = Own",
+            "'updates'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_ones_own_file_is_said(tmp_path, text, said):
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(UserError, match=said):
+        find_algorithm(f"{file}:Mine")
+
+
 def test_configs_are_plain_values():
     for entry in ALGORITHMS.values():
         config = entry.config()

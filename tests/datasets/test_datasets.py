@@ -163,7 +163,7 @@ def test_minari_opens_what_we_wrote(root: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_another_hash_is_a_warning_that_names_mujoco(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = load(PENDULUM, root)
-    assert ours.expected_hash is None and ours.warning is None  # the table knows the full size only
+    assert ours.expected_hash is None and "transitions" in (ours.warning or "")  # the table knows the full size only
     row = ExpectedHash(PENDULUM, ours.content_hash, TRANSITIONS, "3.1.6")
     monkeypatch.setattr(store, "read_hashes", lambda: {PENDULUM: row})
     assert load(PENDULUM, root).expected_hash == ours.content_hash
