@@ -104,11 +104,12 @@ class Run:
 
     def description(self) -> dict[str, Any]:
         """Every value, defaults included: what `config.json` holds."""
+        source = find_algorithm(self.algorithm).source
         return {
             "dataset": self.dataset,
             "algorithm": self.algorithm,
             # Of one's own method: another text is another method. Ours are known by the code's fingerprint.
-            "source": find_algorithm(self.algorithm).source,
+            **({"source": source} if source else {}),
             "settings": self.config.settings(),
             "protocol": dataclasses.asdict(self.protocol),
             "seed": self.seed,
