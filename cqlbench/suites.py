@@ -110,7 +110,9 @@ class _Loader(yaml.SafeLoader):
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             if key.tag != "tag:yaml.org,2002:str" or not key.value.isprintable():
-                raise UserError(f"line {line}: the key {key.value!r} is not allowed; it must be text, 1 as '1'.")
+                raise UserError(
+                    f"line {line}: the key {key.value!r} is not allowed; keys are text (a number in quotes)."
+                )
             if key.value in lines:
                 raise UserError(
                     f"line {line}: the key {key.value} stands there a second time, after line {lines[key.value]}; "
@@ -224,8 +226,6 @@ def _resolve(place: str, config: type[MethodConfig], settings: dict[str, Any], k
         return getattr(config.resolve(settings), key)
     except UserError as error:
         raise UserError(f"{place}.{error}") from error
-    except OverflowError as error:
-        raise UserError(f"{place}.{key}: {settings[key]!r} is not allowed; it is too large.") from error
 
 
 def _headline_value(

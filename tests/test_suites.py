@@ -108,6 +108,8 @@ def test_shipped_suites_are_allowed(name):
         (["methods", "a,b"], {}, ["methods: 'a,b'", "of the form"]),
         (["headline"], {"width": 32}, ["headline.cql_alpha is missing", "1, 10"]),
         (["headline", "cql_alpha"], 5, ["headline.cql_alpha: 5", "1, 10"]),
+        (["common", "width"], float("inf"), ["common.width: inf", "int"]),
+        (["name"], "mine\n", ["name: 'mine\\n'", "of the form"]),
         (["headline", "depth"], 2, ["headline.depth", "leave it out"]),
         (["claims", 0, "kind"], "better", ["claims.0.kind: 'better'", "lower-bound"]),
         (["claims", 0, "method"], "iql", ["claims.0.method: 'iql'", "small-cql"]),
@@ -134,6 +136,48 @@ def test_a_mistake_is_one_line_with_file_key_value_and_what_is_allowed(tmp_path,
 def test_a_missing_key_is_named(tmp_path, key):
     with pytest.raises(UserError, match=f"{key} is missing"):
         load_suite(write(tmp_path, {name: value for name, value in CONTENT.items() if name != key}))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"methods:\n  cql: {cql_alpha: 1}\n  bc: {}\n  cql: {cql_alpha: 10}\n", ["line 4: ", " cql ", "line 2"]),
+        (b"name: mine\nseeds: [0]\nseeds: [1]\n", ["line 3: ", " seeds ", "line 2"]),
+        (b"methods:\n  1: {}\n", ["line 2: ", "'1'", "text"]),
+        (b"methods:\n  on: {}\n", ["line 2: ", "'on'", "text"]),
+        (b"methods:\n  ? [a, b]\n  : {}\n", ["line 2: ", "text"]),
+        (b'"na\\nme": mine\n', ["line 1: ", "'na\\nme'"]),
+        (b"name: mi\x07ne\n", ["not YAML", "#x0007"]),
+        (b"name: mi\xffne\n", ["not YAML", "UTF-8", "0xff"]),
+        (b"name: !mine 3\n", ["line 1: ", "!mine"]),
+        (b"name: 2024-13-45\n", ["not YAML", "month"]),
+        (b"name: " + b"[" * 5000, ["not YAML"]),
+    ],
+)  # fmt: skip
+def test_a_text_that_cannot_be_read_is_one_line(tmp_path, text, words):
+    path = tmp_path / "suite.yaml"
+    path.write_bytes(text)
+    with pytest.raises(UserError) as raised:
+        load_suite(path)
+    message = str(raised.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def test_the_same_key_in_two_mappings_and_a_merged_one_are_allowed(tmp_path):
+    text = yaml.safe_dump({**CONTENT, "methods": {"bc": {}}, "common": {}, "headline": {}, "claims": []})
+    path = tmp_path / "suite.yaml"
+    path.write_text(text.replace("  bc: {}\n", "  bc: &bc {width: 8}\n  wide: {<<: *bc, algorithm: bc, width: 16}\n"))
+    assert [method.config.settings()["width"] for method in load_suite(path).methods] == [8, 16]
+
+
+def test_whole_numbers_written_as_decimals_are_whole_numbers(tmp_path):
+    plain = load_suite(write(tmp_path, CONTENT))
+    decimal = load_suite(
+        write(tmp_path, {**CONTENT, "seeds": [0.0, 3.0], "protocol": {"updates": 50.0, "evaluate_every": 25}})
+    )
+    assert decimal == plain
+    assert [repr(run) for _, run in decimal.runs()] == [repr(run) for _, run in plain.runs()]
 
 
 def test_what_is_not_a_suite_file_is_refused(tmp_path):
