@@ -29,8 +29,8 @@ RATES = "rates.csv"
 COLUMNS = ["algorithm", "width", "depth", "updates_per_second", "machine"]
 # Statuses of a run that ran as it should, whatever came of it; training it again would end the same way.
 RESULTS_OF_TRAINING = ("done", "diverged")
-# Resident memory of a process, rounded up: a run of a native method and of any other, both without what its batches take;
-# making a dataset.
+# Peak resident memory of a process, rounded up: a run of a native method and one of any other, without what large
+# batches add; making a dataset.
 NATIVE_RUN_MB = 700
 OTHER_RUN_MB = 900
 DATASET_MB = 900

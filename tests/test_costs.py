@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,24 @@ def test_rates_are_medians_of_finished_runs_and_survive_their_table(suite, tmp_p
     ]
 
 
+def test_a_run_on_its_way_has_no_rate_and_stops_nothing(suite, tmp_path):
+    run = suite.runs()[0][1]
+    finish(run, tmp_path)
+    (run.folder(tmp_path) / runs.STATUS).unlink()
+    assert costs.measure_rates(tmp_path) == {}
+    assert costs.price(suite, tmp_path).done == 0
+
+
+def test_a_run_of_two_methods_is_priced_once(suite, tmp_path, monkeypatch):
+    monkeypatch.setattr(costs, "read_rates", dict)
+    twin = replace(suite, methods=(suite.methods[0], replace(suite.methods[0], label="twin", family="twin")))
+    planned = list(dict.fromkeys(run for _, run in twin.runs()))
+    finish(planned[0], tmp_path, seconds=90.0)
+    price = costs.price(twin, tmp_path)
+    assert (price.runs, price.done) == (len(planned), 1)
+    assert price.hours == pytest.approx((len(planned) - 1) * 90 / 3600)
+
+
 def test_a_table_of_no_runs_is_refused(tmp_path):
     with pytest.raises(UserError, match="no finished run"):
         costs.write_rates(costs.measure_rates(tmp_path), tmp_path / "rates.csv")
@@ -79,4 +98,17 @@ def test_memory_is_what_the_container_allows(tmp_path):
     limit.write_text("max\n")
     assert costs.free_memory_mb([limit]) == pytest.approx(costs.free_memory_mb([]), rel=0.2)
     limit.write_text("1\n")
-    assert costs.free_memory_mb([limit]) >= costs.run_memory_mb("d3rlpy-cql"), "a small machine runs one at a time"
+    assert costs.free_memory_mb([limit]) >= costs.OTHER_RUN_MB, "a small machine runs one at a time"
+
+
+def test_memory_grows_with_what_a_batch_meets():
+    def memory(algorithm: str, **settings: int) -> int:
+        return costs.run_memory_mb(runs.make_run("hopper/medium-v0", algorithm, settings, runs.Protocol(), 0))
+
+    assert memory("sac", width=1, batch_size=1) == 701
+    assert memory("d3rlpy-sac", width=1, batch_size=1) == 901
+    # 2 critics x 1024 states x (3 x 10 + 1) actions x 256 units x 3 layers x 2 ways x 4 bytes
+    assert memory("cql", width=256, depth=2, num_action_samples=10, batch_size=1024) == 700 + 372
+    assert memory("sac", width=256, depth=2, batch_size=1024) == 700 + 12
+    for setting in ({"width": 512}, {"depth": 4}, {"num_action_samples": 20}, {"batch_size": 512}):
+        assert memory("cql", **setting) > memory("cql")

@@ -10,11 +10,11 @@ rule train:
         f"{RESULTS}/logs/runs/{{run}}.log",
     threads: 1
     resources:
-        mem_mb=lambda wildcards: costs.run_memory_mb(RUNS[wildcards.run].algorithm),
+        mem_mb=lambda wildcards: costs.run_memory_mb(RUNS[wildcards.run]),
     params:
         folder=subpath(output[0], parent=True),
         arguments=lambda wildcards: shlex.join(RUNS[wildcards.run].arguments()),
     message:
         "train {wildcards.run}"
     shell:
-        "cqlbench train {params.arguments} --results {RESULTS} --out {params.folder:q} --keep-going > {log:q} 2>&1"
+        "cqlbench train {params.arguments} --results {RESULTS:q} --out {params.folder:q} --keep-going > {log:q} 2>&1"
