@@ -85,7 +85,9 @@ def _lower_bound(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[str, An
     seen = f"predicted minus true per seed, with its standard error over states: {paired}"
     noisy = values.loc[values["difference_mean"].abs() < 2 * values["difference_standard_error"], "seed"]
     if len(noisy):
-        seen += f"; within its noise, under two standard errors: seed {', '.join(map(str, noisy))}"
+        seen += (
+            f"; for seed {', '.join(map(str, noisy))} the difference is within its noise (under two standard errors)"
+        )
     return _for_every_seed(
         suite,
         0.0,

@@ -72,6 +72,16 @@ def test_lower_bound_both_ways_and_undecided(judge):
     assert judge(table[table["seed"] < 2], **claim)["verdict"] == "failed"
 
 
+def test_a_difference_within_its_noise_is_said_and_turns_no_verdict(judge):
+    table = finals(cql={"score": THREE, "predicted": [50.0, 97.0, 104.5], "true": [100.0, 100.0, 100.0]})
+    row = judge(table, kind="lower-bound", method="cql")
+    assert row["verdict"] == "failed" and row["seeds_holding"] == 2
+    assert "; for seed 1 the difference is within its noise (under two standard errors)." in row["sentence"]
+    table.loc[1, "predicted_value"] = 50.0
+    table.loc[1, "difference_mean"] = -50.0
+    assert "noise" not in judge(table, kind="lower-bound", method="cql")["sentence"]
+
+
 @pytest.mark.parametrize(
     ("kind", "margin", "cql", "verdict"),
     [
