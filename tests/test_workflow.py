@@ -16,7 +16,9 @@ import pytest
 import yaml
 
 from cqlbench import runs
+from cqlbench.datasets import dataset_file
 from cqlbench.figures import SUFFIXES, figure_names
+from cqlbench.provenance import code_fingerprint
 from cqlbench.suites import load_suite
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +51,13 @@ def call(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
 def snakemake(folder: Path, *words: object) -> str:
     """What `snakemake` prints; its results go to `folder`/results."""
     done = call("snakemake", "--cores", 2, "--directory", folder, *words)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def retry(suite_file: Path, results: Path, *words: object) -> str:
+    """What `cqlbench retry` prints."""
+    done = call("cqlbench", "retry", suite_file, "--results", results, *words)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -148,7 +157,18 @@ class TestSmoke:
         assert dict(table["status"]) == {"unlucky": "failed", "bc": "done"}
         assert "no luck" in (smoke / "results/suites/tiny/report.html").read_text()
         again = subprocess.run(
-            [sys.executable, "-m", "cqlbench", "retry", "tiny.yaml", "--", "-n", "--snakefile", ROOT / "Snakefile"],
+            [
+                sys.executable,
+                "-m",
+                "cqlbench",
+                "retry",
+                "tiny.yaml",
+                "--",
+                "--until",
+                "train",
+                "--snakefile",
+                ROOT / "Snakefile",
+            ],
             cwd=smoke,
             capture_output=True,
             text=True,
@@ -163,10 +183,9 @@ class TestSmoke:
         _, run = load_suite(suite_file).runs()[0]
         provenance = run.folder(smoke / "results") / runs.PROVENANCE
         provenance.write_text(json.dumps({**json.loads(provenance.read_text()), "code_fingerprint": "of yesterday"}))
-        words = ["cqlbench", "retry", suite_file, "--results", smoke / "results"]
-        snakemake_words = ["--", "-n", "--directory", smoke]
-        assert "removed" not in call(*words, *snakemake_words).stdout
-        assert "removed, made by other training code" in call(*words, "--retrain-stale", *snakemake_words).stdout
+        assert "removed" not in retry(suite_file, smoke / "results", "--", "--list-rules")
+        stale = retry(suite_file, smoke / "results", "--retrain-stale", "--", "--list-rules")
+        assert "removed, made by other training code" in stale
         assert not provenance.exists()
 
     def test_memory_bounds_how_many_runs_go_at_once(self, smoke):
@@ -181,6 +200,61 @@ class TestSmoke:
     def test_snakemake_reports_the_figures(self, smoke):
         snakemake(smoke, "--configfile", smoke / "smoke.yaml", "--report", smoke / "snakemake.zip")
         assert (smoke / "snakemake.zip").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_a_path_may_have_a_space_and_the_environment_need_not_be_activated(tmp_path):
+    (tmp_path / "big disk").mkdir()
+    suite_file = write(tmp_path / "big disk" / "a suite.yaml", TINY)
+    results = tmp_path / "big disk" / "results"
+    words = ["retry", suite_file, "--results", results, "--", "--directory", tmp_path]
+    done = subprocess.run(
+        [sys.executable, "-m", "cqlbench", *map(str, words)],
+        cwd=ROOT,
+        env={**os.environ, "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (results / "suites" / "tiny" / "report.html").is_file()
+
+
+class TestRetry:
+    @pytest.fixture
+    def finished(self, tmp_path: Path) -> tuple[Path, Path]:
+        """The tiny suite and the folder of its one run, which the present code made of data called `these`."""
+        suite_file = write(tmp_path / "tiny.yaml", TINY)
+        folder = load_suite(suite_file).runs()[0][1].folder(tmp_path / "results")
+        folder.mkdir(parents=True)
+        (folder / runs.STATUS).write_text(json.dumps({"status": "done", "reason": None}))
+        made_of = {"code_fingerprint": code_fingerprint(), "dataset": {"content_hash": "these"}}
+        (folder / runs.PROVENANCE).write_text(json.dumps(made_of))
+        return suite_file, folder
+
+    @staticmethod
+    def store(results: Path, content_hash: str) -> None:
+        file = dataset_file(results / "datasets", TINY["datasets"][0])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        (file.parent / "metadata.json").write_text(json.dumps({"content_hash": content_hash}))
+
+    def test_only_other_data_make_a_run_stale_not_missing_ones(self, tmp_path, finished):
+        suite_file, folder = finished
+        words = [suite_file, tmp_path / "results", "--retrain-stale", "--", "--list-rules"]
+        assert "removed" not in retry(*words)
+        self.store(tmp_path / "results", "these")
+        assert "removed" not in retry(*words)
+        self.store(tmp_path / "results", "others")
+        assert f"removed, made from other data: {folder}" in retry(*words)
+        assert not folder.exists()
+
+    @pytest.mark.parametrize("word", ["-n", "--dry-run", "-np"])
+    def test_a_dry_run_removes_nothing(self, tmp_path, finished, word):
+        suite_file, folder = finished
+        (folder / runs.STATUS).write_text(json.dumps({"status": "failed", "reason": "no luck"}))
+        printed = retry(suite_file, tmp_path / "results", "--", word, "--directory", tmp_path)
+        assert f"would be removed and trained again, failed (no luck): {folder}" in printed
+        assert (folder / runs.STATUS).exists()
 
 
 def test_without_a_suite_the_full_one_is_planned(tmp_path):

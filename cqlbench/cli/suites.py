@@ -97,6 +97,7 @@ def retry(
             shutil.rmtree(folder)
     sys.stdout.flush()
     # Its jobs call `cqlbench`, which is this environment's also where that has not been activated.
-    path = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), os.environ.get("PATH")]))
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     command = ["-m", "snakemake", "--configfile", suite_file, "--config", f"results={results}", "--cores", "all"]
-    raise typer.Exit(subprocess.call([sys.executable, *map(str, command), *context.args], env={**os.environ, "PATH": path}))
+    words = [sys.executable, *map(str, command), *context.args]
+    raise typer.Exit(subprocess.call(words, env={**os.environ, "PATH": path}))

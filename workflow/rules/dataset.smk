@@ -9,4 +9,4 @@ rule dataset:
     message:
         "dataset {wildcards.task}/{wildcards.kind}"
     shell:
-        "cqlbench datasets make {wildcards.task}/{wildcards.kind} --root {RESULTS}/datasets > {log} 2>&1"
+        "cqlbench datasets make {wildcards.task}/{wildcards.kind} --root {RESULTS:q}/datasets > {log:q} 2>&1"

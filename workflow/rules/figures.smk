@@ -19,4 +19,4 @@ rule figures:
     message:
         "figures of {SUITE.name}"
     shell:
-        "cqlbench figures {SUITE_FOLDER} > {log} 2>&1"
+        "cqlbench figures {SUITE_FOLDER:q} > {log:q} 2>&1"

@@ -18,4 +18,4 @@ rule report:
     message:
         "report of {SUITE.name}"
     shell:
-        "cqlbench report {SUITE_FOLDER} --suite {input.suite} --results {RESULTS} > {log} 2>&1"
+        "cqlbench report {SUITE_FOLDER:q} --suite {input.suite:q} --results {RESULTS:q} > {log:q} 2>&1"

@@ -9,4 +9,4 @@ rule scores:
     message:
         "scores of {SUITE.name}"
     shell:
-        "cqlbench scores {input.suite} --results {RESULTS} --out {SUITE_FOLDER} > {log} 2>&1"
+        "cqlbench scores {input.suite:q} --results {RESULTS:q} --out {SUITE_FOLDER:q} > {log:q} 2>&1"

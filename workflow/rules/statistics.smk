@@ -17,4 +17,4 @@ rule statistics:
     message:
         "statistics of {SUITE.name}"
     shell:
-        "cqlbench statistics {SUITE_FOLDER} > {log} 2>&1"
+        "cqlbench statistics {SUITE_FOLDER:q} > {log:q} 2>&1"
