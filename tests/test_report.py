@@ -103,6 +103,13 @@ def test_settings_hardware_and_note_are_there(made):
         assert words in page
 
 
+def test_what_the_page_says_of_batches_and_of_older_code_is_so(made):
+    _, page = made
+    assert "<code>cqlbench retry SUITE.yaml --retrain-stale</code>" in page
+    made_how = page[page.index("How it was made") :].split("</p>")[0]
+    assert "same batches" not in made_how.split("num_transitions")[0].replace("\n", " ")
+
+
 def test_a_figure_not_yet_drawn_is_named(made, tmp_path):
     from cqlbench.report.build import write_report
 
