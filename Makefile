@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 export OMP_NUM_THREADS = 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup run smoke test test-fast lint format types clean
+.PHONY: setup run smoke reference test test-fast lint format types clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,12 @@ run: setup
 smoke: setup
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/config/smoke.yaml
 	@echo "The report: $(CURDIR)/results/suites/smoke/report.html"
+
+# Keeps a suite's tables and figures in git: make reference SUITE=quick
+reference:
+	rm -rf results/reference/$(SUITE)
+	mkdir -p results/reference/$(SUITE)
+	cd results/suites/$(SUITE) && cp -r *.csv summary.md statistics figures $(CURDIR)/results/reference/$(SUITE)/
 
 test: setup
 	$(BIN)/pytest

@@ -1,0 +1,74 @@
+"""The fingerprint covers what a run's numbers come from, and the floors of the house hold."""
+
+import ast
+from pathlib import Path
+
+from cqlbench import provenance
+
+# A module imports only from floors before its own; modules of one floor may know each other.
+FLOORS = [
+    ["errors", "writers"],
+    ["tasks", "seeding"],
+    ["datasets", "networks", "losses"],
+    ["algorithms"],
+    ["runs", "normalisation", "provenance"],
+    ["training", "simulation", "evaluation", "diagnostics"],
+    ["execution", "suites"],
+    ["costs", "scores"],
+    ["style", "statistics"],
+    ["claims", "figures"],
+    ["report"],
+    ["cli"],
+]
+# What may be imported where: the only importer of each.
+ONLY = {"rliable": "statistics", "minari": "datasets", "h5py": "datasets", "d3rlpy": "algorithms"}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room(path: Path) -> str:
+    return path.relative_to(provenance.PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_imports_only_point_down():
+    height = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+    for path in provenance.PACKAGE.rglob("*.py"):
+        own = room(path)
+        if own in ("__init__", "__main__"):
+            continue
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] == "cqlbench" and len(parts) > 1 and parts[1] in height:
+                assert height[parts[1]] <= height[own], f"{path} imports {name}"
+
+
+def test_each_heavy_package_has_one_importer():
+    for path in provenance.PACKAGE.rglob("*.py"):
+        for name in imports(path):
+            package = name.split(".")[0]
+            assert ONLY.get(package, room(path)) == room(path), f"{path} imports {name}"
+
+
+def test_the_fingerprint_sees_the_training_code_only(tmp_path, monkeypatch):
+    for name in provenance.TRAINING_CODE:
+        source = provenance.PACKAGE / name
+        for file in [source] if source.is_file() else source.rglob("*.py"):
+            copy = tmp_path / file.relative_to(provenance.PACKAGE)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    original = provenance.code_fingerprint()
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
+    assert provenance.code_fingerprint() == original
+    (tmp_path / "statistics.py").write_text("# a statistic changes no run")
+    assert provenance.code_fingerprint() == original
+    (tmp_path / "losses.py").write_text((tmp_path / "losses.py").read_text() + "\n")
+    assert provenance.code_fingerprint() != original

@@ -1,0 +1,21 @@
+"""What README and docs quote is what the committed tables say, and every link leads somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+PAGES = [TOP / "README.md", TOP / "results" / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+
+
+def test_the_readme_quotes_the_quick_suite_as_committed():
+    summary = (TOP / "results" / "reference" / "quick" / "summary.md").read_text().strip()
+    assert summary in (TOP / "README.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links {target}"
