@@ -152,7 +152,7 @@ def _improvement(tables: Tables) -> Figure:
     """Probability that a run of the row's method beats a run of the column's."""
     table, methods = tables["improvement"], _families(tables)
     order, labels = style.ordered(methods.values()), _labels(tables["table"])
-    figure, panels = _panels([""], width=1.35 * len(order) + 1.2, height=0.7 * len(order) + 1.0)
+    figure, panels = _panels([""], width=max(1.35 * len(order) + 1.2, 4), height=max(0.7 * len(order) + 1, 2))
     panel = panels[""]
     grid = [[float("nan")] * len(order) for _ in order]
     for row in table.itertuples(index=False):
