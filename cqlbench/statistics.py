@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 
@@ -120,8 +121,7 @@ def aggregates(matrices: Tables) -> pd.DataFrame:
     rows = []
     for method, matrix in sorted(matrices.items()):
         for name, statistic in statistics.items():
-            function = lambda scores, statistic=statistic: np.array([statistic(scores)])  # noqa: E731
-            estimate, low, high = _interval(matrix.to_numpy(), function, method, name)
+            estimate, low, high = _interval(matrix.to_numpy(), partial(_as_array, statistic), method, name)
             rows.append((method, name, estimate[0], low[0], high[0], *matrix.shape))
     return pd.DataFrame(rows, columns=["method", "statistic", "estimate", "low", "high", "seeds", "datasets"])
 
@@ -130,8 +130,7 @@ def profiles(matrices: Tables) -> pd.DataFrame:
     """For each threshold tau, the fraction of a method's runs that score above it."""
     rows = []
     for method, matrix in sorted(matrices.items()):
-        function = lambda scores: (scores[..., None] > TAUS).mean(axis=(0, 1))  # noqa: E731
-        fraction, low, high = _interval(matrix.to_numpy(), function, method, "profile")
+        fraction, low, high = _interval(matrix.to_numpy(), _fractions_above, method, "profile")
         rows += [(method, *row) for row in zip(TAUS, fraction, low, high, strict=True)]
     return pd.DataFrame(rows, columns=["method", "tau", "fraction", "low", "high"])
 
@@ -158,8 +157,6 @@ def probability_of_improvement(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def sample_efficiency(scores: pd.DataFrame, matrices: Tables) -> pd.DataFrame:
     """IQM over seeds and datasets at each evaluation, of the runs in `matrices`."""
-    from rliable import metrics
-
     rows = []
     for method, matrix in sorted(matrices.items()):
         kept = scores[
@@ -168,8 +165,7 @@ def sample_efficiency(scores: pd.DataFrame, matrices: Tables) -> pd.DataFrame:
         # seeds x datasets x updates; a run that finished has every evaluation.
         by_update = kept.pivot(index=["seed", "dataset"], columns="update", values="score")
         cube = by_update.to_numpy().reshape(*matrix.shape, by_update.shape[1])
-        function = lambda cube: np.array([metrics.aggregate_iqm(s) for s in np.moveaxis(cube, -1, 0)])  # noqa: E731
-        iqm, low, high = _interval(cube, function, method, "sample efficiency")
+        iqm, low, high = _interval(cube, _iqm_by_update, method, "sample efficiency")
         rows += [(method, *row) for row in zip(by_update.columns, iqm, low, high, strict=True)]
     return pd.DataFrame(rows, columns=["method", "update", "iqm", "low", "high"])
 
@@ -262,6 +258,23 @@ def _over_seeds(table: pd.DataFrame, groups: list[str], **means: str) -> pd.Data
         **{name: (column, "mean") for name, column in means.items()},
     )
     return aggregated.reset_index()
+
+
+def _as_array(statistic: Callable[[np.ndarray], float], scores: np.ndarray) -> np.ndarray:
+    """rliable's bootstrap takes arrays, its metrics give numbers."""
+    return np.array([statistic(scores)])
+
+
+def _fractions_above(scores: np.ndarray) -> np.ndarray:
+    """Of a (seeds, datasets) matrix, the fraction above each of TAUS; an array of shape (len(TAUS),)."""
+    return (scores[..., None] > TAUS).mean(axis=(0, 1))
+
+
+def _iqm_by_update(cube: np.ndarray) -> np.ndarray:
+    """IQM at each update of a (seeds, datasets, updates) array; an array of shape (updates,)."""
+    from rliable import metrics
+
+    return np.array([metrics.aggregate_iqm(scores) for scores in np.moveaxis(cube, -1, 0)])
 
 
 def _interval(

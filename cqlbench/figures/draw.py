@@ -1,0 +1,73 @@
+"""Which figures a suite has, and how their files are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cqlbench.figures.curves import learning_curves, sample_efficiency
+from cqlbench.figures.summaries import aggregates, improvement, profile, scores
+from cqlbench.figures.sweeps import sweep
+from cqlbench.figures.tables import Tables
+from cqlbench.figures.values import final_values, value_curves
+from cqlbench.scores import read_table
+from cqlbench.statistics import FOLDER as STATISTICS
+from cqlbench.writers import aside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLDER = "figures"
+SUFFIXES = ("svg", "png")
+
+DRAWINGS: dict[str, Callable[[Tables], Figure]] = {
+    "scores": scores,
+    "values": final_values,
+    "aggregates": aggregates,
+    "profile": profile,
+    "improvement": improvement,
+    "learning-curves": learning_curves,
+    "value-curves": value_curves,
+    "sample-efficiency": sample_efficiency,
+}
+
+
+def figure_names(axes: list[str]) -> list[str]:
+    """The figures of a suite that sweeps `axes` (`suite.axes`), without suffix, in the report's order."""
+    return [*DRAWINGS, *(f"sweep-{axis}" for axis in sorted(axes))]
+
+
+def draw_figures(folder: Path) -> None:
+    """Draws every table of `folder`/statistics into `folder`/figures; a figure without data says so."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    names = ("table", "finals", "aggregates", "profiles", "improvement", "sample_efficiency", "curves", "sweep")
+    tables = {name: read_table(folder / STATISTICS / f"{name}.csv") for name in names}
+    axes = sorted(tables["sweep"]["axis"].unique())
+    drawings = DRAWINGS | {f"sweep-{axis}": lambda tables, axis=axis: sweep(tables, axis) for axis in axes}
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    with (
+        sns.axes_style("whitegrid", {"axes.edgecolor": "0.6", "grid.color": "0.9"}),
+        matplotlib.rc_context(
+            {
+                "svg.hashsalt": "cqlbench",
+                "legend.frameon": False,
+                "font.size": 9,
+                "axes.titlesize": 9,
+                "lines.markersize": 5,
+            }
+        ),
+    ):
+        for name, draw in drawings.items():
+            figure = draw(tables)
+            for suffix in SUFFIXES:
+                path = folder / FOLDER / f"{name}.{suffix}"
+                metadata: dict[str, Any] = {"Date": None} if suffix == "svg" else {"Software": None}
+                with aside(path) as beside:
+                    figure.savefig(beside, format=suffix, dpi=150, bbox_inches="tight", metadata=metadata)
+            plt.close(figure)

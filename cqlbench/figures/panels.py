@@ -1,0 +1,87 @@
+"""What the figures are made of: a grid of panels, a family's line and band, the axis of values, one legend."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from cqlbench import style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Width and height of one panel, inches.
+PANEL = (3.4, 2.6)
+# More datasets than this go into further rows of panels.
+COLUMNS = 4
+
+
+def panel_grid(
+    keys: Any, columns: int = COLUMNS, width: float = PANEL[0], height: float = PANEL[1], sharey: bool = False
+) -> tuple[Figure, dict[Any, Axes]]:
+    """A grid of panels, one per key with the key as its title; a None and the places left over stay empty."""
+    import matplotlib.pyplot as plt
+
+    keys = list(keys)
+    columns = min(columns, len(keys)) or 1
+    lines = -(-len(keys) // columns) or 1
+    figure, grid = plt.subplots(
+        lines, columns, figsize=(width * columns, height * lines), squeeze=False, sharey=sharey, layout="constrained"
+    )
+    panels = {}
+    for key, panel in zip_longest(keys, grid.flat):
+        if key is None:
+            panel.set_axis_off()
+        else:
+            panels[key] = panel
+            panel.set_title(key if isinstance(key, str) else "")
+    return figure, panels
+
+
+def line(panel: Axes, x: pd.Series, y: pd.Series, family: str, name: str) -> None:
+    """A family's line, with its colour and markers; `name` goes into the legend."""
+    panel.plot(
+        x,
+        y,
+        style.marker(family) + "-",
+        color=style.colour(family),
+        label=name,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+    )
+
+
+def band(panel: Axes, x: pd.Series, low: pd.Series, high: pd.Series, family: str) -> None:
+    """A family's shade from `low` to `high`."""
+    panel.fill_between(x, low, high, color=style.colour(family), alpha=0.15, linewidth=0)
+
+
+def value_axis(panel: Axes) -> None:
+    """A logarithmic axis on both sides of zero; with more ticks where the values lie close together."""
+    from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+
+    panel.set_yscale("symlog")
+    low, high = panel.get_ylim()
+    if high < 100 * max(low, 1):
+        panel.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=[1, 2, 5]))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def legend(figure: Figure, panels: dict[Any, Axes], values: bool = False) -> None:
+    """One legend for all panels, under them; `values` explains solid and dashed lines."""
+    from matplotlib.lines import Line2D
+
+    entries: dict[str, Any] = {}
+    for panel in panels.values():
+        handles, labels = panel.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    if values:
+        entries |= {"predicted value": Line2D([], [], color="0.4"), "true value": Line2D([], [], color="0.4", ls="--")}
+    if entries:
+        width, height = figure.get_size_inches()
+        columns = max(1, min(len(entries), int(13 * width / (max(map(len, entries)) + 8))))
+        # The legend gets its own room instead of the panels'.
+        figure.set_size_inches(width, height + 0.2 * -(-len(entries) // columns))
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
