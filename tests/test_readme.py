@@ -9,9 +9,13 @@ TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", TOP / "results" / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 
 
-def test_the_readme_quotes_the_quick_suite_as_committed():
-    summary = (TOP / "results" / "reference" / "quick" / "summary.md").read_text().strip()
-    assert summary in (TOP / "README.md").read_text()
+@pytest.mark.parametrize(
+    ("page", "suite"),
+    [("README.md", "quick"), ("docs/findings.md", "hopper-medium"), ("docs/findings.md", "hopper-random-expert")],
+)
+def test_a_page_quotes_a_suite_as_committed(page, suite):
+    summary = (TOP / "results" / "reference" / suite / "summary.md").read_text().strip()
+    assert summary in (TOP / page).read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
