@@ -119,9 +119,14 @@ def actor_loss(values: Array, log_densities: Array, temperature: Array) -> Term:
     return (temperature * log_densities - values).mean(), {"values": -share, "log_densities": temperature * share}
 
 
-def temperature_loss(log_temperature: Array, log_densities: Array, target_entropy: float) -> Term:
-    """T * (entropy - target), with E[-log pi] as the entropy, a constant here: (), (B,) -> ()."""
-    value = np.exp(log_temperature) * (-log_densities.mean() - target_entropy)
+def temperature_loss(
+    log_temperature: Array, log_densities: Array, target_entropy: float, logarithmic: bool = False
+) -> Term:
+    """T * (entropy - target), with E[-log pi] as the entropy, a constant here: (), (B,) -> (). Logarithmic: log T."""
+    excess = -log_densities.mean() - target_entropy
+    if logarithmic:
+        return log_temperature * excess, {"log_temperature": excess}
+    value = np.exp(log_temperature) * excess
     return value, {"log_temperature": value}
 
 
