@@ -42,8 +42,10 @@ def compare_values(
 ) -> list[dict[str, Any]]:
     """One row for states of the data and one for initial states: what the critic predicts, what the policy gets.
 
-    The entropy bonus that a method's targets contain (SAC's) is measured along the same rollouts and subtracted from
-    its prediction, so that both sides are values of the reward alone. Standard errors are over states.
+    What a method's targets hold beside the reward (SAC's entropy bonus, a shift of the rewards) is measured along the
+    same rollouts and subtracted from its prediction, and a scale of the rewards divided out, so that both sides are
+    values of the task's own reward. The `q_` columns are the critic's numbers as they are. Standard errors are over
+    states.
     """
     task = dataset.task
     chosen = generator_for("values", dataset.id, seed).choice(len(dataset.rewards), size=states, replace=False)
@@ -58,7 +60,9 @@ def compare_values(
         generator = torch.Generator().manual_seed(seed_for("values", start, dataset.id, seed))
         critics = _policy_values(algorithm, normalised, generator)
         truth, bonus = _rollout_values(algorithm, wrapped, observations, normaliser, discount, generator)
-        predicted, predicted_mean = critics.min(0).mean(0) - bonus, critics.mean(0).mean(0) - bonus
+        predicted, predicted_mean = (
+            (values.mean(0) - bonus) / normaliser.reward_scale for values in (critics.min(0), critics.mean(0))
+        )
         row = {
             "start": start,
             "states": states,
@@ -95,7 +99,7 @@ def _policy_values(algorithm: Any, observations: np.ndarray, generator: torch.Ge
 def _rollout_values(
     algorithm: Any, wrapped: list, observations: np.ndarray, normaliser: Normaliser, discount: float, generator: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Discounted return (B,) of the sampled policy, and the discounted entropy bonus (B,) collected after the start."""
+    """Discounted return (B,) of the sampled policy, and what the critic's targets add to it (B,), discounted."""
     steps = horizon(discount)
     bonuses = np.zeros((len(wrapped), steps))
     step = 0
@@ -104,8 +108,7 @@ def _rollout_values(
         nonlocal step
         actions, bonus = algorithm.sample(current, generator)
         # Q(s, a) holds no bonus for its own action, only for those that follow.
-        if step > 0:
-            bonuses[running, step] = bonus
+        bonuses[running, step] = normaliser.reward_shift + (bonus if step > 0 else 0)
         step += 1
         return actions
 

@@ -19,6 +19,9 @@ class Normaliser:
     mean: np.ndarray  # (O,) float32
     scale: np.ndarray  # (O,) float32
     action_limit: float
+    action_clip: float = 1.0
+    reward_scale: float = 1.0
+    reward_shift: float = 0.0
 
     @classmethod
     def for_dataset(cls, dataset: OfflineDataset, config: MethodConfig) -> Normaliser:
@@ -29,7 +32,8 @@ class Normaliser:
             exact = dataset.observations.astype(np.float64)
             # A coordinate that never moves has no scale of its own.
             mean, scale = (array.astype(np.float32) for array in (exact.mean(0), exact.std(0) + 1e-3))
-        return cls(mean, scale, dataset.task.action_limit)
+        rewards = (config.reward_scale, config.reward_shift)
+        return cls(mean, scale, dataset.task.action_limit, config.action_clip, *rewards)
 
     def state_dict(self) -> dict[str, Tensor]:
         """What `from_state_dict` restores it from, to lie beside a policy's tensors."""
@@ -49,5 +53,10 @@ class Normaliser:
         return actions * self.action_limit
 
     def actions_from_simulator(self, actions: np.ndarray) -> np.ndarray:
-        """(..., A) in the task's units -> (..., A) float32 in [-1, 1]."""
-        return (actions / self.action_limit).astype(np.float32)
+        """(..., A) in the task's units -> (..., A) float32 in [-1, 1], clipped where the config says so."""
+        scaled = (actions / self.action_limit).astype(np.float32)
+        return scaled if self.action_clip == 1 else scaled.clip(-self.action_clip, self.action_clip)
+
+    def rewards(self, rewards: np.ndarray) -> np.ndarray:
+        """The task's rewards (B,) -> what the algorithm is rewarded with (B,) float32."""
+        return (self.reward_scale * rewards + self.reward_shift).astype(np.float32)

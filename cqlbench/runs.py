@@ -83,6 +83,12 @@ class Run:
             raise UserError(f"dataset: {self.dataset!r} is not an id; ids look like hopper/medium-v0.")
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise UserError(f"seed: {self.seed!r} is not allowed; it must be a whole number from 0.")
+        warm_start = getattr(self.config, "bc_warm_start", 0)
+        if warm_start >= self.protocol.updates:
+            raise UserError(
+                f"bc_warm_start: {warm_start} is not allowed with updates: {self.protocol.updates}, all of which would "
+                "clone behaviour; scale it to the budget."
+            )
 
     @property
     def config_hash(self) -> str:
@@ -95,8 +101,10 @@ class Run:
     def name(self) -> str:
         """`<algorithm>/<readable settings>-<config hash>`; the class name stands for a user's own method."""
         short = self.algorithm.rpartition(":")[2]
-        settings = ",".join(f"{key}={readable(value)}" for key, value in self.config.changed().items())
-        return f"{short}/{','.join(filter(None, [settings, f'updates={self.protocol.updates}']))}-{self.config_hash}"
+        settings = [f"{key}={readable(value)}" for key, value in self.config.changed().items()]
+        words = ",".join([*settings, f"updates={self.protocol.updates}"])
+        # A folder's name is at most 255 bytes long; the hash alone tells runs apart.
+        return f"{short}/{words[:200]}-{self.config_hash}"
 
     def folder(self, results: Path) -> Path:
         """`<results>/runs/<dataset>/<algorithm>/<readable settings>-<config hash>/seed=<n>`."""

@@ -192,7 +192,7 @@ def _methods(content: dict[str, Any]) -> tuple[Method, ...]:
         for place, settings in (("common", shared), (f"methods.{family}", own)):
             for key, value in settings.items():
                 values = value if isinstance(value, list) else [value]
-                choices[key] = [_resolve(place, config, {key: one}, key) for one in values]
+                choices[key] = [_read_value(place, config, key, one) for one in values]
                 if len(set(choices[key])) < len(values):
                     raise UserError(f"{place}.{key}: {value!r} is not allowed; a value stands in it twice.")
         swept = [key for key in choices if isinstance({**shared, **own}[key], list)]
@@ -206,7 +206,7 @@ def _methods(content: dict[str, Any]) -> tuple[Method, ...]:
                     label=" ".join([family, *(f"{key}={readable(value)}" for key, value in axes.items())]),
                     family=family,
                     algorithm=algorithm,
-                    config=config.resolve(settings),
+                    config=_resolve(f"methods.{family}", config, settings),
                     axes=axes,
                     headline=axes == shown,
                 )
@@ -220,10 +220,18 @@ def _methods(content: dict[str, Any]) -> tuple[Method, ...]:
     return tuple(methods)
 
 
-def _resolve(place: str, config: type[MethodConfig], settings: dict[str, Any], key: str) -> Any:
-    """The value of `key` as the config reads it, so that 10 and 10.0 are the same value."""
+def _resolve(place: str, config: type[MethodConfig], settings: dict[str, Any]) -> MethodConfig:
+    """The method's config; what contradicts is said with the entry it stands in."""
     try:
-        return getattr(config.resolve(settings), key)
+        return config.resolve(settings)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error
+
+
+def _read_value(place: str, config: type[MethodConfig], key: str, value: Any) -> Any:
+    """`value` as the config reads it, so that 10 and 10.0 are the same value."""
+    try:
+        return config.read(key, value)
     except UserError as error:
         raise UserError(f"{place}.{error}") from error
 
@@ -237,7 +245,7 @@ def _headline_value(
         raise UserError(
             f"headline.{key} is missing; {family} sweeps it, so say which value the main comparison shows: {allowed}."
         )
-    value = _resolve("headline", config, {key: headline[key]}, key)
+    value = _read_value("headline", config, key, headline[key])
     if value not in choices:
         raise UserError(f"headline.{key}: {headline[key]!r} is not among the values {family} sweeps: {allowed}.")
     return value

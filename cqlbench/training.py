@@ -50,7 +50,7 @@ class Replay:
                 for array in (
                     normaliser.observations(dataset.observations),
                     normaliser.actions_from_simulator(dataset.actions),
-                    dataset.rewards,
+                    normaliser.rewards(dataset.rewards),
                     normaliser.observations(dataset.next_observations),
                     dataset.terminals,
                 )

@@ -12,6 +12,9 @@ from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from cqlbench.errors import UserError
 
+# How a network's weights start; networks/mlp.py says what each does.
+INITIALISATIONS = ("torch", "small-output", "orthogonal", "rlkit")
+
 
 @dataclass(frozen=True)
 class MethodConfig:
@@ -23,11 +26,19 @@ class MethodConfig:
     normalise_observations: bool = True
     # Train on this many transitions, drawn once from the dataset (smaller draws are part of larger ones); null: all.
     num_transitions: int | None = None
+    # Train on actions clipped to +- this, of at most 1.
+    action_clip: float = 1.0
+    # Train on reward_scale * reward + reward_shift. Returns and values are reported in the task's own rewards.
+    reward_scale: float = 1.0
+    reward_shift: float = 0.0
 
     # Allowed range of a key: (lowest, highest, whether the lowest is itself allowed).
     RANGES: ClassVar[dict[str, tuple[float, float, bool]]] = {
         "batch_size": (1, 1_000_000, True),
         "num_transitions": (1, 1_000_000_000, True),
+        "action_clip": (0, 1, False),
+        "reward_scale": (0, 1e6, False),
+        "reward_shift": (-1e6, 1e6, True),
         "width": (1, 65_536, True),
         "depth": (1, 64, True),
         "learning_rate": (0, 1, False),
@@ -39,34 +50,65 @@ class MethodConfig:
         "polyak": (0, 1, False),
         "cql_alpha": (0, 1e6, True),
         "num_action_samples": (1, 10_000, True),
+        "target_action_samples": (1, 10_000, True),
+        "target_entropy": (-1e6, 1e6, True),
+        "log_std_min": (-100, 100, True),
+        "log_std_max": (-100, 100, True),
+        "bc_warm_start": (0, 1_000_000_000, True),
+        "penalty_temperature": (0, 1e6, False),
+        "variance_radius": (0, 1e6, False),
+        "lagrange_threshold": (-1e6, 1e6, True),
+        "lagrange_learning_rate": (0, 1, False),
+        "initial_lagrange_multiplier": (0, 1e6, False),
     }
-    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {"target_action": ("sample", "mean")}
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "target_action": ("sample", "mean"),
+        "multipliers_first": ("none", "temperature", "all"),
+        "temperature_loss_of": ("temperature", "log_temperature"),
+        "policy_init": INITIALISATIONS,
+        "critic_init": INITIALISATIONS,
+        "variant": ("H", "rho", "expectation", "variance"),
+        "sampling_distribution": ("uniform", "policy", "mixture"),
+        "next_actions": ("scored_at_s", "scored_at_next_s", "unused"),
+        "threshold_of": ("gap", "weighted_gap"),
+    }
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in self.RANGES and value is not None:
-                low, high, inclusive = self.RANGES[field.name]
-                if not (low <= value <= high) or (value == low and not inclusive):
-                    bounds = f"from {low:g}" if inclusive else f"above {low:g}"
-                    raise UserError(f"{field.name}: {value!r} is not allowed; it must be {bounds} to {high:g}.")
-            if field.name in self.CHOICES and value not in self.CHOICES[field.name]:
-                raise UserError(
-                    f"{field.name}: {value!r} is not allowed; it must be one of {', '.join(self.CHOICES[field.name])}."
-                )
+            self._check(field.name, getattr(self, field.name))
 
     @classmethod
-    def resolve(cls, settings: dict[str, Any]) -> MethodConfig:
-        """The config with `settings` over the defaults; strings from a command line are read as the key's type.
+    def _check(cls, key: str, value: Any) -> None:
+        """Raises UserError where one value is out of range, whatever the others are."""
+        if key in cls.RANGES and value is not None:
+            low, high, inclusive = cls.RANGES[key]
+            if not (low <= value <= high) or (value == low and not inclusive):
+                bounds = f"from {low:g}" if inclusive else f"above {low:g}"
+                raise UserError(f"{key}: {value!r} is not allowed; it must be {bounds} to {high:g}.")
+        if key in cls.CHOICES and value is not None and value not in cls.CHOICES[key]:
+            raise UserError(f"{key}: {value!r} is not allowed; it must be one of {', '.join(cls.CHOICES[key])}.")
 
-        Raises UserError for an unknown key or a value of the wrong kind, naming both and what is allowed.
+    @classmethod
+    def read(cls, key: str, value: Any) -> Any:
+        """One value as its key's type: YAML's 5 becomes 5.0, a command line's 'true' becomes True.
+
+        Raises UserError for an unknown key or a value that is not allowed, naming both and what is.
         """
         hints = get_type_hints(cls)
         keys = [field.name for field in dataclasses.fields(cls)]
-        for key in settings:
-            if key not in keys:
-                raise UserError(f"{key}: no such setting; the allowed ones are {', '.join(keys)}.")
-        return cls(**{key: _read(key, value, hints[key]) for key, value in settings.items()})
+        if key not in keys:
+            raise UserError(f"{key}: no such setting; the allowed ones are {', '.join(keys)}.")
+        value = _as_type(key, value, hints[key])
+        cls._check(key, value)
+        return value
+
+    @classmethod
+    def resolve(cls, settings: dict[str, Any]) -> MethodConfig:
+        """The config with `settings` over the defaults, each as `read` reads it.
+
+        Raises UserError as `read` does, and for values that contradict each other.
+        """
+        return cls(**{key: cls.read(key, value) for key, value in settings.items()})
 
     def settings(self) -> dict[str, Any]:
         """Every key with its value, defaults included."""
@@ -81,8 +123,8 @@ class MethodConfig:
         }
 
 
-def _read(key: str, value: Any, hint: Any) -> Any:
-    """`value` as the type of its field: YAML's 5 becomes 5.0, a command line's 'true' becomes True."""
+def _as_type(key: str, value: Any, hint: Any) -> Any:
+    """`value` as the type of its field."""
     allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if value is None or value == "null":
         if type(None) in allowed:
@@ -140,24 +182,147 @@ class SACConfig(ActorCriticConfig):
 
     # The action of the next state in the TD target: sampled from the policy, or its mean.
     target_action: str = "sample"
+    # Sample this many in the TD target and take the one of highest value (the smaller critic's).
+    target_action_samples: int = 1
     # Subtract temperature * log pi from the target's value (SAC does; CQL, as the authors' code, does not).
     entropy_in_target: bool = True
     # null: minus the number of action dimensions.
     target_entropy: float | None = None
+    # The temperature's loss is this times (entropy - target); the gradients differ by the factor `temperature`.
+    temperature_loss_of: str = "temperature"
+    # The policy's log standard deviation is clamped to these.
     log_std_min: float = -20.0
     log_std_max: float = 2.0
+    # Before that, multiply and shift it by two learned numbers that start at 1 and -1.
+    log_std_scaling: bool = False
+    # Layer normalisation before each hidden ReLU of the critics.
+    critic_layer_norm: bool = False
+    policy_init: str = "torch"
+    critic_init: str = "torch"
+    # Target critics start with weights of their own instead of as copies.
+    independent_targets: bool = False
+    # For the first so many updates the policy maximises the log-density of the data's actions instead of Q.
+    bc_warm_start: int = 0
+    # Policy and critics step from the same parameters; otherwise the policy's loss sees the critics already stepped.
+    joint_update: bool = False
+    # Which of the learned multipliers (temperature, Lagrange) step before the losses that use them.
+    multipliers_first: str = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target_action == "mean" and self.target_action_samples > 1:
+            raise UserError(
+                f"target_action_samples: {self.target_action_samples} is not allowed with target_action: mean, which "
+                "is one action; set target_action: sample, or target_action_samples: 1."
+            )
+        if self.target_action == "mean" and self.entropy_in_target:
+            raise UserError(
+                "entropy_in_target: true is not allowed with target_action: mean, which has no entropy; "
+                "set target_action: sample, or entropy_in_target: false."
+            )
+        if self.log_std_min >= self.log_std_max:
+            raise UserError(
+                f"log_std_min: {self.log_std_min:g} is not allowed; it must be below log_std_max, {self.log_std_max:g}."
+            )
 
 
 @dataclass(frozen=True)
 class CQLConfig(SACConfig):
-    """CQL(H), equation 4 of the paper, with a fixed weight."""
+    """CQL: SAC plus a penalty that pushes Q down on sampled actions and up on the data's.
+
+    Equations and appendices are those of Kumar et al. 2020 (arXiv 2006.04779); docs/variants.md goes through them.
+    """
 
     actor_learning_rate: float = 1e-4
     entropy_in_target: bool = False
     # Weight of the conservative gap beside an unhalved squared TD error; the paper halves it, so its alpha is half.
+    # With a Lagrange multiplier it multiplies that.
     cql_alpha: float = 5.0
-    # Sampled actions per source: uniform, policy at s, policy at s'.
+
+    # What is pushed down, over actions a:
+    #   H            log sum exp Q(s, a), equation 4: over all actions, estimated with importance weights (appendix F);
+    #   rho          the average of Q under the weights softmax Q, which are not differentiated, over actions of the
+    #                policy before this update: equation 3 with the KL divergence to that policy (appendix A);
+    #   expectation  the plain average of Q over `sampling_distribution`: equation 2, with mu given;
+    #   variance     the average plus sqrt(variance_radius * variance) of Q over `sampling_distribution`: a proxy for
+    #                CQL(var) (appendix A), whose radius depends on how often the data visits the state.
+    variant: str = "H"
+    # mu of `expectation` and `variance`; a mixture is half uniform, half policy.
+    sampling_distribution: str | None = None
+    variance_radius: float | None = None
+    # Push Q up on the data's actions (equation 2); without it, equation 1.
+    data_term: bool = True
+    # Sampled actions per source; the sources of H are uniform, policy at s, policy at s'.
     num_action_samples: int = 10
+    # At which state H scores the policy's actions at s'. The paper has no such source (unused), every codebase has.
+    next_actions: str = "scored_at_s"
+    # Divide by the density each action was drawn from (appendix F). The authors' code calls the loss without them rho.
+    importance_weights: bool = True
+    # Divides Q before the log-density is subtracted; multiplies the result.
+    penalty_temperature: float = 1.0
+
+    # null: the weight is fixed. A number: a Lagrange multiplier keeps the gap near it (appendix F).
+    lagrange_threshold: float | None = None
+    # Subtracted from the gap, or from cql_alpha * gap.
+    threshold_of: str = "gap"
+    lagrange_learning_rate: float = 3e-4
+    initial_lagrange_multiplier: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        sampled = self.variant in ("expectation", "variance")
+        contradictions = [
+            (
+                sampled and self.sampling_distribution is None,
+                f"sampling_distribution is missing; variant: {self.variant} needs uniform, policy or mixture.",
+            ),
+            (
+                not sampled and self.sampling_distribution is not None,
+                f"sampling_distribution: {self.sampling_distribution!r} is not allowed with variant: {self.variant}, "
+                "whose actions are given; leave it out, or set variant: expectation or variance.",
+            ),
+            (
+                self.variant == "variance" and self.variance_radius is None,
+                "variance_radius is missing; variant: variance needs one, such as 1.",
+            ),
+            (
+                self.variant != "variance" and self.variance_radius is not None,
+                f"variance_radius: {self.variance_radius} is not allowed with variant: {self.variant}; "
+                "leave it out, or set variant: variance.",
+            ),
+            (
+                self.variant != "H" and not self.importance_weights,
+                f"importance_weights: false is not allowed with variant: {self.variant}, which has none to leave out; "
+                "leave it out, or set variant: H.",
+            ),
+            (
+                self.variant != "H" and self.next_actions == "scored_at_next_s",
+                f"next_actions: scored_at_next_s is not allowed with variant: {self.variant}, which samples no actions "
+                "at s'; leave it out, or set variant: H.",
+            ),
+            (
+                sampled and self.penalty_temperature != 1,
+                f"penalty_temperature: {self.penalty_temperature:g} is not allowed with variant: {self.variant}, "
+                "which has no exponential; leave it out, or set variant: H or rho.",
+            ),
+            (
+                self.lagrange_threshold is not None and self.cql_alpha == 0,
+                "cql_alpha: 0.0 is not allowed with a lagrange_threshold, whose multiplier it multiplies; "
+                "set cql_alpha: 1, or leave lagrange_threshold out.",
+            ),
+        ]
+        for found, advice in contradictions:
+            if found:
+                raise UserError(advice)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where the actions to push down come from: of `uniform`, `policy` (at s) and `next` (the policy at s')."""
+        if self.variant == "H":
+            return ("uniform", "policy") if self.next_actions == "unused" else ("uniform", "policy", "next")
+        if self.variant == "rho":
+            return ("policy",)
+        return ("uniform", "policy") if self.sampling_distribution == "mixture" else (str(self.sampling_distribution),)
 
 
 @dataclass(frozen=True)
@@ -172,8 +337,11 @@ class D3rlpySACConfig(ActorCriticConfig):
 
 @dataclass(frozen=True)
 class D3rlpyCQLConfig(ActorCriticConfig):
-    """d3rlpy's CQL with a fixed weight. Its target takes tanh(mean), not a sample, and leaves the entropy out."""
+    """d3rlpy's CQL. Its target takes tanh(mean), not a sample, and leaves the entropy out."""
 
     actor_learning_rate: float = 1e-4
     cql_alpha: float = 5.0
     num_action_samples: int = 10
+    # null: the weight is fixed. d3rlpy's own default is 10.
+    lagrange_threshold: float | None = None
+    lagrange_learning_rate: float = 1e-4

@@ -5,17 +5,25 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cqlbench.algorithms.configs import CQLConfig
 from cqlbench.algorithms.sac import SAC
-from cqlbench.losses import conservative_gap
+from cqlbench.losses import (
+    conservative_gap,
+    lagrange_loss,
+    lagrange_multiplier,
+    robust_average,
+    soft_maximum,
+    softmax_average,
+)
+from cqlbench.networks.noise import Noise
 from cqlbench.seeding import seed_for
 from cqlbench.tasks import Batch, TaskSpec
 
 
 class CQL(SAC):
-    """CQL(H) of Kumar et al. 2020, equation 4, with a fixed `cql_alpha`."""
+    """Every variant of Kumar et al. 2020 that a network can learn; `CQLConfig` says which, with its equation."""
 
     Config = CQLConfig
 
@@ -23,28 +31,79 @@ class CQL(SAC):
         super().__init__(spec, config, seed, device)
         self.config: CQLConfig = config
         # Its own generator: with cql_alpha 0 all of SAC's draws stay as they are, and the run is SAC's, bit for bit.
-        self.penalty_noise = torch.Generator(device).manual_seed(seed_for("penalty", seed))
+        self.penalty_noise = Noise(torch.Generator(device).manual_seed(seed_for("penalty", seed)))
+        self.log_multiplier = nn.Parameter(torch.tensor(math.log(config.initial_lagrange_multiplier), device=device))
+        self.lagrange_optimiser = torch.optim.Adam([self.log_multiplier], config.lagrange_learning_rate, fused=True)
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         loss, metrics = super().critic_loss(batch)
+        data_values = self.critic(batch.observations, batch.actions) if self.config.data_term else None
+        gap = conservative_gap(self.pushed_down(batch), data_values)
+        metrics["conservative_gap"] = gap.detach().mean()
+        if self.config.lagrange_threshold is None:
+            return loss + self.config.cql_alpha * gap.sum(), metrics
+        penalty, metrics["lagrange_multiplier"] = self._lagrange_penalty(gap, self.config.lagrange_threshold)
+        return loss + penalty, metrics
+
+    def pushed_down(self, batch: Batch) -> Tensor:
+        """(2, B): what the penalty lowers at each state, by the config's `variant`."""
+        values, log_densities = self.sampled_values(batch)
+        match self.config.variant:
+            case "H":
+                densities = log_densities if self.config.importance_weights else None
+                return soft_maximum(values, densities, self.config.penalty_temperature)
+            case "rho":
+                return softmax_average(values, self.config.penalty_temperature)
+            case "variance":
+                assert self.config.variance_radius is not None  # the config has seen to it
+                return robust_average(values, self.config.variance_radius)
+            case _:
+                return values.mean(2)
+
+    def sampled_values(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Q of each critic at the sampled actions (2, B, M) and the actions' log-densities (B, M)."""
         actions, log_densities = self.sampled_actions(batch)
-        gap = conservative_gap(
-            self.critic(batch.observations, actions),
-            log_densities,
-            self.critic(batch.observations, batch.actions),
+        if self.config.next_actions != "scored_at_next_s":
+            return self.critic(batch.observations, actions), log_densities
+        here, there = actions.split(
+            [actions.shape[1] - self.config.num_action_samples, self.config.num_action_samples], 1
         )
-        return loss + self.config.cql_alpha * gap.sum(), metrics | {"conservative_gap": gap.detach().mean()}
+        values = [self.critic(batch.observations, here), self.critic(batch.next_observations, there)]
+        return torch.cat(values, 2), log_densities
 
     @torch.no_grad()
     def sampled_actions(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Actions (B, 3N, A) to push down and their log-densities (B, 3N): uniform, policy at s, policy at s'.
+        """Actions to push down (B, M, A) and their log-densities (B, M), N from each of the config's sources.
 
         The paper samples from the uniform density and the policy at s (appendix F); the authors' code
         (aviralkumar2907/CQL, d4rl/rlkit/torch/sac/cql.py) adds the policy at s', scored at s, and so does everyone.
         """
         count = self.config.num_action_samples
-        now, log_now = self.policy.sample_many(batch.observations, count, self.penalty_noise)
-        later, log_later = self.policy.sample_many(batch.next_observations, count, self.penalty_noise)
-        uniform = 2 * torch.rand(now.shape, generator=self.penalty_noise, device=now.device) - 1
-        log_uniform = torch.full_like(log_now, -now.shape[-1] * math.log(2))
-        return torch.cat([uniform, now, later], 1), torch.cat([log_uniform, log_now, log_later], 1)
+        drawn = []
+        for source in self.config.sources:
+            if source == "uniform":
+                size, action_size = batch.actions.shape
+                actions = self.penalty_noise.uniform((size, count, action_size), batch.actions)
+                drawn.append((actions, torch.full_like(actions[..., 0], -action_size * math.log(2))))
+            else:
+                observations = batch.observations if source == "policy" else batch.next_observations
+                drawn.append(self.policy.sample_many(observations, count, self.penalty_noise))
+        actions, log_densities = (torch.cat(parts, 1) for parts in zip(*drawn, strict=True))
+        return actions, log_densities
+
+    def _lagrange_penalty(self, gap: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        """The penalty () under the multiplier, which takes its own step, and the multiplier it used."""
+        weight = self.config.cql_alpha
+        weighted = self.config.threshold_of == "weighted_gap"
+        excess = weight * gap - threshold if weighted else weight * (gap - threshold)
+        before = lagrange_multiplier(self.log_multiplier).detach()
+        self.lagrange_optimiser.zero_grad()
+        lagrange_loss(self.log_multiplier, excess).backward()
+        self.lagrange_optimiser.step()
+        after = lagrange_multiplier(self.log_multiplier).detach()
+        multiplier = after if self.config.multipliers_first == "all" else before
+        return multiplier * excess.sum(), multiplier
+
+    def _multipliers(self) -> dict[str, nn.Parameter]:
+        fixed = self.config.lagrange_threshold is None
+        return super()._multipliers() | ({} if fixed else {"log_multiplier": self.log_multiplier})

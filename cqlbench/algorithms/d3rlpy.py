@@ -152,12 +152,14 @@ class D3rlpyCQL(_D3rlpyActorCritic):
     entropy_in_target = False
 
     def __init__(self, spec: TaskSpec, config: D3rlpyCQLConfig, seed: int, device: torch.device) -> None:
+        fixed = config.lagrange_threshold is None
         algorithm = d3rlpy.algos.CQLConfig(
             **_shared_settings(config),
             conservative_weight=config.cql_alpha,
             n_action_samples=config.num_action_samples,
-            # Its Lagrange weight is on by default; 1 and never moved, it leaves `conservative_weight` alone.
+            # Its Lagrange multiplier is on by default; 1 and never moved, it leaves `conservative_weight` alone.
             initial_alpha=1.0,
-            alpha_learning_rate=0.0,
+            alpha_threshold=0.0 if fixed else config.lagrange_threshold,
+            alpha_learning_rate=0.0 if fixed else config.lagrange_learning_rate,
         ).create(device=str(device))
         super().__init__(spec, algorithm, seed, device)

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from cqlbench.algorithms import configs
 from cqlbench.algorithms.configs import MethodConfig
+from cqlbench.algorithms.dialects import DIALECTS
 from cqlbench.errors import UserError
 
 
@@ -42,6 +43,10 @@ ALGORITHMS = {
     "bc": Entry(configs.BCConfig, "cqlbench.algorithms.bc:BC", "bc", "cqlbench"),
     "sac": Entry(configs.SACConfig, "cqlbench.algorithms.sac:SAC", "sac", "cqlbench"),
     "cql": Entry(configs.CQLConfig, "cqlbench.algorithms.cql:CQL", "cql", "cqlbench"),
+    **{
+        f"cql@{name}": Entry(config, "cqlbench.algorithms.cql:CQL", "cql", "cqlbench")
+        for name, config in DIALECTS.items()
+    },
     "d3rlpy-bc": Entry(configs.D3rlpyBCConfig, "cqlbench.algorithms.d3rlpy:D3rlpyBC", "bc", "d3rlpy"),
     "d3rlpy-sac": Entry(configs.D3rlpySACConfig, "cqlbench.algorithms.d3rlpy:D3rlpySAC", "sac", "d3rlpy"),
     "d3rlpy-cql": Entry(configs.D3rlpyCQLConfig, "cqlbench.algorithms.d3rlpy:D3rlpyCQL", "cql", "d3rlpy"),

@@ -1,16 +1,51 @@
-"""The multilayer perceptron under every network here."""
+"""The multilayer perceptron under every network here, and the ways its weights may start."""
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from torch import nn
 
 
-def mlp(input_size: int, width: int, depth: int, output_size: int) -> nn.Sequential:
+def mlp(input_size: int, width: int, depth: int, output_size: int, layer_norm: bool = False) -> nn.Sequential:
     """`depth` hidden layers of `width` ReLU units and a linear output: (..., input_size) -> (..., output_size)."""
     sizes = [input_size] + [width] * depth
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
+        layers += [nn.Linear(inputs, outputs), *activation(outputs, layer_norm)]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], output_size))
+
+
+def activation(width: int, layer_norm: bool) -> list[nn.Module]:
+    """What follows a hidden layer's linear map."""
+    return [*([nn.LayerNorm(width)] if layer_norm else []), nn.ReLU(inplace=True)]
+
+
+def initialise(network: nn.Module, scheme: str, output_bound: float) -> None:
+    """Draws the weights of all linear layers anew; the last one is the output.
+
+    - `torch`: leaves them as torch made them;
+    - `small-output`: output by Xavier with gain 0.01, its bias 0 (young-geng/CQL, SimpleSAC/model.py);
+    - `orthogonal`: hidden layers orthogonal with gain sqrt 2, output with 0.01, biases 0 (corl-team/CORL,
+      algorithms/offline/cql.py);
+    - `rlkit`: hidden layers uniform within 1/sqrt(outputs), their biases 0.1, output uniform within `output_bound`
+      (rlkit/torch/networks.py, whose "fan in" is the number of outputs).
+    """
+    *hidden, output = (module for module in network.modules() if isinstance(module, nn.Linear))
+    if scheme == "small-output":
+        nn.init.xavier_uniform_(output.weight, gain=0.01)
+        nn.init.zeros_(output.bias)
+    elif scheme == "orthogonal":
+        for layer in hidden:
+            nn.init.orthogonal_(layer.weight, gain=math.sqrt(2))
+            nn.init.zeros_(layer.bias)
+        nn.init.orthogonal_(output.weight, gain=0.01)
+        nn.init.zeros_(output.bias)
+    elif scheme == "rlkit":
+        for layer in hidden:
+            bound = 1 / math.sqrt(layer.out_features)
+            nn.init.uniform_(layer.weight, -bound, bound)
+            nn.init.constant_(layer.bias, 0.1)
+        for parameter in (output.weight, output.bias):
+            nn.init.uniform_(parameter, -output_bound, output_bound)

@@ -84,7 +84,9 @@ def test_state_dict_restores_what_acts_and_values(name):
         np.testing.assert_array_equal(trained.value(observations, actions), fresh.value(observations, actions))
 
 
-@pytest.mark.parametrize("switches", [{}, {"entropy_in_target": False}, {"target_action": "mean"}])
+@pytest.mark.parametrize(
+    "switches", [{}, {"entropy_in_target": False}, {"target_action": "mean", "entropy_in_target": False}]
+)
 def test_cql_without_its_term_is_sac_bit_for_bit(switches):
     """The same switches, cql_alpha 0: every parameter equal to the last bit after each update."""
     shared = {"actor_learning_rate": 2e-4, "entropy_in_target": True, "width": 16, **switches}
