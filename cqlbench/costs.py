@@ -163,4 +163,5 @@ def free_memory_mb(limits: Iterable[Path] = (Path("/sys/fs/cgroup/memory.max"),)
 
 
 def _kind(algorithm: str, settings: dict[str, Any]) -> Kind:
-    return Kind(algorithm, str(settings.get("width", "")), str(settings.get("depth", "")))
+    # A dialect costs what its algorithm does.
+    return Kind(algorithm.partition("@")[0], str(settings.get("width", "")), str(settings.get("depth", "")))

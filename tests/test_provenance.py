@@ -17,7 +17,7 @@ FLOORS = [
     ["costs", "scores"],
     ["style", "statistics"],
     ["claims", "figures"],
-    ["report"],
+    ["report", "conformance"],
     ["cli"],
 ]
 # What may be imported where: the only importer of each.
@@ -70,5 +70,10 @@ def test_the_fingerprint_sees_the_training_code_only(tmp_path, monkeypatch):
     assert provenance.code_fingerprint() == original
     (tmp_path / "statistics.py").write_text("# a statistic changes no run")
     assert provenance.code_fingerprint() == original
-    (tmp_path / "losses.py").write_text((tmp_path / "losses.py").read_text() + "\n")
+    losses = (tmp_path / "losses.py").read_text()
+    (tmp_path / "losses.py").write_text(
+        losses.replace('"""Every loss', '"""All losses') + "# nothing a run could see\n"
+    )
+    assert provenance.code_fingerprint() == original
+    (tmp_path / "losses.py").write_text(losses.replace("1 - terminals", "2 - terminals"))
     assert provenance.code_fingerprint() != original
