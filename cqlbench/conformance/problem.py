@@ -7,15 +7,16 @@ A critic's loss is a function
 of torch tensors or NumPy arrays, all float64:
 
 - `q(observations, actions)`: both critics at once, (B, O), (B, A) -> (2, B) or (B, O), (B, M, A) -> (2, B, M);
-- `batch`: `observations` (B, O), `actions` (B, A), `rewards` (B,), `next_observations` (B, O), `terminals` (B,) of 0 and
-  1, `next_values` (2, B), each target critic at the policy's action in s', and `discount`;
+- `batch`: `observations` (B, O), `actions` (B, A), `rewards` (B,), `next_observations` (B, O), `terminals` (B,) of
+  zeros and ones, `next_values` (2, B), each target critic at the policy's action in s', and `discount`;
 - `sampled_actions` (B, 3N, A): N uniform ones, then N of the policy at s, then N of the policy at s';
 - `log_densities` (B, 3N): of each under the density it was drawn from;
 - `alpha`: the weight of the penalty beside an unhalved squared TD error.
 
-The two terms add up to the loss that is minimised, alpha included; each is a number, or one per critic. A function may
-also return that loss alone. One that takes a sixth argument, `threshold`, is Lagrangian: `alpha` is then the multiplier,
-the conservative term is alpha * (gap - threshold), and the answer may also hold `lagrange`, the multiplier's own loss.
+The two terms add up to the loss that is minimised, alpha included; each is a number, or one per critic. A function
+may also return that loss alone. One that takes a sixth argument, `threshold`, is Lagrangian: `alpha` is then the
+multiplier, the conservative term is alpha * (gap - threshold), and the answer may also hold `lagrange`, the
+multiplier's own loss, a mean over the critics.
 """
 
 from __future__ import annotations
