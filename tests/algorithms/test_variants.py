@@ -232,6 +232,24 @@ def test_h_divides_q_by_the_temperature_before_it_takes_the_density_off(batch, w
     torch.testing.assert_close(make(**switches).pushed_down(batch).detach(), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+def test_rho_weighs_the_policys_actions_at_s_by_the_softmax_of_q(batch, temperature):
+    switches = {"variant": "rho", "penalty_temperature": temperature}
+    values, _, actions = drawn(batch, **switches)
+    assert torch.equal(actions, drawn(batch, variant="expectation", sampling_distribution="policy")[2])
+    powers = (values / temperature).exp()
+    expected = (powers * values).sum(2) / powers.sum(2)
+    torch.testing.assert_close(make(**switches).pushed_down(batch).detach(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("radius", [0.25, 1.0])
+def test_variance_adds_the_root_of_radius_times_variance(batch, radius):
+    switches = {"variant": "variance", "sampling_distribution": "mixture", "variance_radius": radius}
+    values, _, _ = drawn(batch, **switches)
+    expected = values.mean(2) + math.sqrt(radius) * values.std(2, unbiased=False)
+    torch.testing.assert_close(make(**switches).pushed_down(batch).detach(), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_next_actions_are_scored_at_s_or_at_s_prime_or_not_drawn(batch):
     here, _, actions = drawn(batch)
     there, _ = make(next_actions="scored_at_next_s").sampled_values(batch)
@@ -543,29 +561,29 @@ def test_training_sees_scaled_rewards_and_clipped_actions_and_all_else_as_it_was
     np.testing.assert_array_equal(raw.observations.numpy(), pendulum.observations)
 
 
-class Constant:
-    """A policy that draws uniform actions and a critic that is `scale` * (s_0 + a_0) + `offset`."""
+class Known:
+    """Draws uniform actions, gets `bonus` for each but the first; its critic is scale * (s_0 + a_0) + offset."""
 
-    def __init__(self, scale: float, offset: float) -> None:
-        self.scale, self.offset = scale, offset
+    def __init__(self, scale: float, offset: float, bonus: float) -> None:
+        self.scale, self.offset, self.bonus = scale, offset, bonus
 
     def sample(self, observations: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
         actions = 2 * torch.rand(len(observations), 1, generator=generator) - 1
-        return actions.numpy(), np.zeros(len(observations))
+        return actions.numpy(), np.full(len(observations), self.bonus)
 
     def value(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         return self.scale * (observations[:, 0].astype(np.float64) + actions[:, 0]) + self.offset
 
 
 def test_values_are_reported_in_the_tasks_own_rewards(pendulum):
-    """Twice the reward less one a step, in a task that never ends: Q is twice as large, less the sum of discounts."""
-    discount, steps = 0.9, 44  # ceil(log 0.01 / log 0.9): the horizon of the comparison
-    offset = -sum(discount**t for t in range(steps))
+    """Twice the reward less one a step, and a bonus from the second action on, in a task that never ends."""
+    discount, horizon, bonus = 0.9, 44, 0.3  # discount^44 is the first under 1 %
+    steps = sum(discount**step for step in range(horizon))
     columns = ("predicted_value", "predicted_value_mean", "true_discounted_return", "difference_mean")
     tables = []
-    for scale, shift, constant in ((1.0, 0.0, 0.0), (2.0, -1.0, offset)):
+    for scale, shift, known in ((1.0, 0.0, Known(1, 0, 0)), (2.0, -1.0, Known(2, -steps + bonus * (steps - 1), bonus))):
         normaliser = Normaliser.for_dataset(pendulum, CQLConfig(reward_scale=scale, reward_shift=shift))
-        rows = compare_values(Constant(scale, constant), pendulum, normaliser, discount, seed=0, states=3)
+        rows = compare_values(known, pendulum, normaliser, discount, seed=0, states=3)
         tables.append([[row[column] for column in columns] for row in rows])
     np.testing.assert_allclose(tables[0], tables[1], rtol=1e-9)
 
