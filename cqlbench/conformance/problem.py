@@ -61,7 +61,7 @@ class Problem:
 
     def q(self, observations: Array, actions: Array) -> Array:
         """Both critics in NumPy: (B, O), (B, A) -> (2, B); or (B, O), (B, M, A) -> (2, B, M)."""
-        if actions.ndim == 3:
+        if actions.ndim == 3 and observations.ndim == 2:
             observations = np.broadcast_to(observations[:, None], (*actions.shape[:2], observations.shape[1]))
         pairs = np.concatenate([observations, actions], axis=-1)
         return np.stack([oracle.critic_values(layers, pairs)[0] for layers in self.critics])
@@ -76,9 +76,9 @@ class Problem:
         parameters = [[[torch.tensor(part, requires_grad=True) for part in layer] for layer in c] for c in self.critics]
 
         def q(observations: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-            if actions.dim() == 3:
+            if actions.dim() == 3 and observations.dim() == 2:
                 observations = observations[:, None].expand(-1, actions.shape[1], -1)
-            pairs = torch.cat([observations, actions], -1)
+            pairs = torch.cat([observations, actions], -1).double()
             values = []
             for *hidden, (weight, bias) in parameters:
                 inputs = pairs
