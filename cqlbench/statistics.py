@@ -173,7 +173,8 @@ def sample_efficiency(scores: pd.DataFrame, matrices: Tables) -> pd.DataFrame:
 def score_table(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset and method of the suite; `best_mean` is the mean of each run's best evaluation on the way.
 
-    `failed` counts the runs without a final evaluation.
+    `difference_mean` is that of predicted minus true value, with its t interval; `failed` counts the runs without a
+    final evaluation.
     """
     groups = ["dataset", "method", "family", "headline"]
     planned = runs.groupby(groups, as_index=False).agg(planned=("seed", "size"))
@@ -184,6 +185,16 @@ def score_table(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         return_mean="return_mean",
         predicted_value="predicted_value",
         true_discounted_return="true_discounted_return",
+    )
+    differences = finals.dropna(subset="difference_mean").groupby(groups, as_index=False)["difference_mean"]
+    found = found.merge(
+        differences.agg(
+            difference_mean="mean",
+            difference_low=lambda sample: t_interval(sample.to_numpy())[0],
+            difference_high=lambda sample: t_interval(sample.to_numpy())[1],
+        ),
+        on=groups,
+        how="left",
     )
     table = planned.merge(found, on=groups, how="left").fillna({"seeds": 0}).astype({"seeds": int})
     return table.assign(failed=table["planned"] - table["seeds"]).drop(columns="planned")

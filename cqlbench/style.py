@@ -6,9 +6,15 @@ import hashlib
 from collections.abc import Iterable
 
 # Okabe and Ito's colours, which people with any common colour blindness can tell apart. A codebase's twin of a method
-# has a neighbouring colour and the open sister of its marker.
+# has a neighbouring colour. CQL's dialects run from the darkest blue to the lightest violet: their lightness tells them
+# apart where their hue cannot.
 KNOWN = {
     "cql": ("CQL", "#0072B2", "o"),
+    "cql@paper": ("CQL@paper", "#0B1A55", "p"),
+    "cql@authors": ("CQL@authors", "#1F4E4A", "X"),
+    "cql@young-geng": ("CQL@young-geng", "#5E0E94", "P"),
+    "cql@corl": ("CQL@corl", "#5F3DF0", "h"),
+    "cql@d3rlpy": ("CQL@d3rlpy", "#A67CF5", "d"),
     "d3rlpy-cql": ("d3rlpy CQL", "#56B4E9", "s"),
     "sac": ("SAC", "#D55E00", "^"),
     "d3rlpy-sac": ("d3rlpy SAC", "#E69F00", "v"),

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
-from synthetic_runs import make_results, make_suite
+from synthetic_runs import SUITE, make_results, make_suite
 
 from cqlbench import statistics, style
+from cqlbench.algorithms.registry import ALGORITHMS
 from cqlbench.figures import SUFFIXES, draw_figures, figure_names
-from cqlbench.scores import RUNS, SCORES, VALUES, collect_runs, collect_scores, collect_values, write_table
+from cqlbench.figures.score_and_value import score_and_value
+from cqlbench.scores import RUNS, SCORES, VALUES, collect_runs, collect_scores, collect_values, read_table, write_table
+
+matplotlib.use("Agg")
 
 
-def make_tables(folder, filled=True):
-    suite = make_suite(folder)
+def make_tables(folder, filled=True, text=SUITE):
+    suite = make_suite(folder, text)
     if filled:
         make_results(suite, folder)
     for name, collect in ((SCORES, collect_scores), (RUNS, collect_runs), (VALUES, collect_values)):
@@ -30,7 +38,7 @@ def test_the_figures_are_those_foretold_and_the_same_bytes_twice(tmp_path):
     assert set(first) == expected
     draw_figures(tmp_path)
     assert {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == first
-    assert not re.search(rb"<dc:date>", first["scores.svg"])
+    assert not re.search(rb"<dc:date>", first["score-and-value.svg"])
 
 
 def test_a_suite_without_a_finished_run_has_the_same_figures(tmp_path):
@@ -40,9 +48,99 @@ def test_a_suite_without_a_finished_run_has_the_same_figures(tmp_path):
     assert found == {f"{name}.{suffix}" for name in figure_names(suite.axes) for suffix in SUFFIXES}
 
 
+def rows_of(folder):
+    """The figure's panels as (dataset, "score" or "value") -> {row's label: (dots' positions, words in the row)}."""
+    tables = {name: read_table(folder / "statistics" / f"{name}.csv") for name in ("table", "finals", "holes")}
+    figure = score_and_value(tables)
+    figure.draw_without_rendering()
+    rows = {}
+    for block in figure.subfigs:
+        labels = [label.get_text().replace("\n", ", ") for label in block.axes[0].get_yticklabels()]
+        for name, panel in zip(("score", "value"), block.axes, strict=True):
+            low, high = panel.get_xlim()
+            dots = [line for line in panel.lines if line.get_alpha() == 0.4]
+            assert len(dots) == len(labels)
+            shown = [[x for x in line.get_xdata() if x == x] for line in dots]
+            assert all(low <= x <= high for xs in shown for x in xs)
+            words = [""] * len(labels)
+            for text in panel.texts:
+                words[round(text.get_position()[1] - 0.1)] += text.get_text()
+            rows[block.get_suptitle(), name] = dict(zip(labels, zip(shown, words, strict=True), strict=True))
+    plt.close(figure)
+    return rows
+
+
+def test_score_and_value_shows_headline_methods_and_names_what_they_lack(tmp_path):
+    make_tables(tmp_path)
+    rows = rows_of(tmp_path)
+    assert set(rows) == {
+        (f"hopper/{kind}-v0", part) for kind in ("medium", "random-expert") for part in ("score", "value")
+    }
+    methods = [
+        "CQL, cql_alpha = 10, num_action_samples = 10", "d3rlpy CQL, cql_alpha = 10", "SAC", "BC",
+        "own-idea, num_transitions = null",
+    ]  # fmt: skip
+    assert all(list(panel) == methods for panel in rows.values())
+    assert rows["hopper/medium-v0", "score"]["BC"][1] == "missing: seed 2"
+    assert rows["hopper/random-expert-v0", "score"]["SAC"][1] == "failed: seed 1"
+    assert [len(dots) for dots, _ in rows["hopper/medium-v0", "score"].values()] == [3, 3, 3, 2, 3]
+    value = rows["hopper/medium-v0", "value"]
+    assert [len(dots) for dots, _ in value.values()] == [3, 3, 3, 0, 0]
+    assert [words for _, words in value.values()] == ["", "", "", *["predicts no value"] * 2]
+    assert max(value[methods[0]][0]) < 0 < 1e4 < min(value["SAC"][0])
+    scores = read_table(tmp_path / "statistics" / "finals.csv").query(
+        "method == 'sac' and dataset == 'hopper/medium-v0'"
+    )
+    assert rows["hopper/medium-v0", "score"]["SAC"][0] == pytest.approx(list(100 * scores["score"]))
+
+
+def test_score_and_value_of_one_seed_says_that_it_has_no_interval(tmp_path):
+    make_tables(tmp_path, text=SUITE.replace("[0, 1, 2]", "[1]"))
+    rows = rows_of(tmp_path)
+    assert {words for _, words in rows["hopper/medium-v0", "score"].values()} == {"one seed, no interval"}
+    assert rows["hopper/random-expert-v0", "score"]["SAC"] == ([], "failed: seed 1")
+    assert rows["hopper/random-expert-v0", "value"]["SAC"] == ([], "")
+
+
+def test_many_seeds_without_a_result_are_counted(tmp_path):
+    make_tables(tmp_path, filled=False, text=SUITE.replace("[0, 1, 2]", "[0, 1, 2, 3, 4, 5]"))
+    assert all(row == ([], "missing: 6 seeds") for row in rows_of(tmp_path)["hopper/medium-v0", "score"].values())
+
+
 def test_names_need_no_order():
     assert figure_names(["b", "a"])[-2:] == ["sweep-a", "sweep-b"]
     assert figure_names([]) == figure_names(["a"])[:-1]
+
+
+# Machado, Oliveira and Fernandes 2009: what protanopia, deuteranopia and tritanopia leave of linear RGB.
+SIGHTS = np.array([
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+])  # fmt: skip
+TO_XYZ = np.array([[0.412456, 0.357576, 0.180438], [0.212673, 0.715152, 0.072175], [0.019334, 0.119192, 0.950304]])
+
+
+def seen(colour):
+    """CIELAB of the colour in each of SIGHTS: (4, 3)."""
+    linear = np.array(matplotlib.colors.to_rgb(colour))
+    linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
+    x, y, z = (np.clip(SIGHTS @ linear, 0, 1) @ TO_XYZ.T / TO_XYZ.sum(1)).T
+    x, y, z = (np.where(part > 0.008856, np.cbrt(part), 7.787 * part + 16 / 116) for part in (x, y, z))
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+def test_known_colours_are_told_apart_with_every_kind_of_sight():
+    # 2.3 is a just noticeable difference between patches; thin lines need several times that.
+    for one, other in combinations([*style.KNOWN, "white"], 2):
+        colours = [style.colour(name) if name in style.KNOWN else name for name in (one, other)]
+        distances = np.linalg.norm(seen(colours[0]) - seen(colours[1]), axis=1)
+        assert distances.min() > 15, (one, other, distances)
+
+
+def test_every_method_of_the_registry_has_a_look_of_its_own():
+    assert set(style.KNOWN) == set(ALGORITHMS)
 
 
 def test_looks_do_not_depend_on_the_company():

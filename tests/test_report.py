@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from cqlbench import runs, statistics
 from cqlbench.cli import app
 from cqlbench.errors import UserError
+from cqlbench.figures import figure_names
+from cqlbench.report.figure_texts import FIGURE_TEXTS
 from cqlbench.scores import read_table
 
 
@@ -108,6 +110,12 @@ def test_what_the_page_says_of_batches_and_of_older_code_is_so(made):
     assert "<code>cqlbench retry SUITE.yaml --retrain-stale</code>" in page
     made_how = page[page.index("How it was made") :].split("</p>")[0]
     assert "same batches" not in made_how.split("num_transitions")[0].replace("\n", " ")
+
+
+def test_every_figure_has_its_own_words(made):
+    _, page = made
+    assert set(FIGURE_TEXTS) == set(figure_names([]))
+    assert all(text.title in page and text.alternative in page for text in FIGURE_TEXTS.values())
 
 
 def test_a_figure_not_yet_drawn_is_named(made, tmp_path):

@@ -134,6 +134,19 @@ def test_the_table_counts_what_is_missing_and_shows_best_beside_last(tables):
     assert (table["best_mean"].dropna() >= table["score_mean"].dropna()).all()
 
 
+def test_the_table_has_predicted_minus_true_value_with_its_interval(tables):
+    finals = tables["finals"]
+    table = tables["table"].set_index(["dataset", "method"])
+    for dataset, method in (("hopper/medium-v0", "sac"), ("hopper/random-expert-v0", "d3rlpy-cql cql_alpha=10")):
+        own = finals[(finals["dataset"] == dataset) & (finals["method"] == method)]
+        differences = (own["predicted_value"] - own["true_discounted_return"]).to_numpy()
+        row = table.loc[(dataset, method)]
+        assert row["difference_mean"] == pytest.approx(differences.mean())
+        assert (row["difference_low"], row["difference_high"]) == pytest.approx(statistics.t_interval(differences))
+    without = table.loc[("hopper/medium-v0", "bc"), ["difference_mean", "difference_low", "difference_high"]]
+    assert without.isna().all()
+
+
 def test_a_sweep_keeps_the_other_axes_at_the_headline(tables):
     sweep = tables["sweep"]
     alpha = sweep[(sweep["axis"] == "cql_alpha") & (sweep["family"] == "cql")]

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cqlbench.figures.curves import learning_curves, sample_efficiency
-from cqlbench.figures.summaries import aggregates, improvement, profile, scores
+from cqlbench.figures.score_and_value import score_and_value
+from cqlbench.figures.summaries import aggregates, improvement, profile
 from cqlbench.figures.sweeps import sweep
 from cqlbench.figures.tables import Tables
-from cqlbench.figures.values import final_values, value_curves
+from cqlbench.figures.values import value_curves
 from cqlbench.scores import read_table
 from cqlbench.statistics import FOLDER as STATISTICS
 from cqlbench.writers import aside
@@ -22,8 +23,7 @@ FOLDER = "figures"
 SUFFIXES = ("svg", "png")
 
 DRAWINGS: dict[str, Callable[[Tables], Figure]] = {
-    "scores": scores,
-    "values": final_values,
+    "score-and-value": score_and_value,
     "aggregates": aggregates,
     "profile": profile,
     "improvement": improvement,
@@ -46,7 +46,9 @@ def draw_figures(folder: Path) -> None:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    names = ("table", "finals", "aggregates", "profiles", "improvement", "sample_efficiency", "curves", "sweep")
+    names = [
+        "table", "finals", "holes", "aggregates", "profiles", "improvement", "sample_efficiency", "curves", "sweep",
+    ]  # fmt: skip
     tables = {name: read_table(folder / STATISTICS / f"{name}.csv") for name in names}
     axes = sorted(tables["sweep"]["axis"].unique())
     drawings = DRAWINGS | {f"sweep-{axis}": lambda tables, axis=axis: sweep(tables, axis) for axis in axes}

@@ -1,7 +1,8 @@
-"""What the figures are made of: a grid of panels, a family's line and band, the axis of values, one legend."""
+"""What the figures are made of: a grid of panels, a family's line and band, the axis of values, labels, one legend."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,11 @@ def value_axis(panel: Axes) -> None:
     if high < 100 * max(low, 1):
         panel.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=[1, 2, 5]))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def broken(labels: Iterable[str]) -> list[str]:
+    """Labels with each setting on its own line."""
+    return [label.replace(", ", "\n") for label in labels]
 
 
 def legend(figure: Figure, panels: dict[Any, Axes], values: bool = False) -> None:

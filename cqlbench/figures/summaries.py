@@ -1,49 +1,15 @@
-"""Methods beside each other after training: final scores, aggregates, profiles, probability of improvement."""
+"""Methods beside each other over all datasets: aggregates, profiles, probability of improvement."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cqlbench import style
-from cqlbench.figures.panels import band, legend, panel_grid
-from cqlbench.figures.tables import Tables, by_family, headline_families, headline_labels, headline_rows
+from cqlbench.figures.panels import band, broken, legend, panel_grid
+from cqlbench.figures.tables import Tables, by_family, headline_families, headline_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def scores(tables: Tables) -> Figure:
-    """Final score per dataset: mean bars, a dot per seed."""
-    table, finals = headline_rows(tables["table"]), headline_rows(tables["finals"])
-    families = style.ordered(table["family"])
-    methods = headline_labels(table)
-    figure, panels = panel_grid(sorted(table["dataset"].unique()), sharey=True, height=0.4 * len(families) + 0.9)
-    for dataset, panel in panels.items():
-        for place, family in enumerate(families):
-            row = table[(table["dataset"] == dataset) & (table["family"] == family)].iloc[0]
-            seeds = finals[(finals["dataset"] == dataset) & (finals["family"] == family)]["score"]
-            panel.barh(place, 100 * row["score_mean"], color=style.colour(family), alpha=0.45, height=0.7)
-            panel.plot(
-                100 * seeds,
-                _spread(place, len(seeds)),
-                style.marker(family),
-                color=style.colour(family),
-                markeredgecolor="white",
-                markeredgewidth=0.5,
-                linestyle="none",
-            )
-            if seeds.empty:
-                panel.text(0, place, " no finished run", va="center", color="0.4")
-        panel.set(
-            yticks=range(len(families)),
-            yticklabels=_broken(methods[family] for family in families),
-            xlabel="score",
-            ylim=(len(families) - 0.5, -0.5),
-        )
-        panel.grid(False, axis="y")
-        panel.set_xlim(min(0, panel.get_xlim()[0]), max(panel.get_xlim()[1], 10))
-    return figure
 
 
 def aggregates(tables: Tables) -> Figure:
@@ -72,7 +38,7 @@ def aggregates(tables: Tables) -> Figure:
             xlabel=f"score\n({better})",
             yticks=range(len(order)),
             ylim=(len(order) - 0.5, -0.5),
-            yticklabels=_broken(labels[family] for family in order),
+            yticklabels=broken(labels[family] for family in order),
         )
     return figure
 
@@ -113,7 +79,7 @@ def improvement(tables: Tables) -> Figure:
             color="white" if abs(row.probability - 0.5) > 0.35 else "black",
         )
     panel.imshow(grid, cmap="PuOr", vmin=0, vmax=1, aspect="auto")
-    names = _broken(labels[family] for family in order)
+    names = broken(labels[family] for family in order)
     panel.set(
         xticks=range(len(order)),
         yticks=range(len(order)),
@@ -125,13 +91,3 @@ def improvement(tables: Tables) -> Figure:
     )
     panel.grid(False)
     return figure
-
-
-def _spread(place: int, count: int) -> list[float]:
-    """Heights around `place`, so that equal dots do not hide each other."""
-    return [place + (0.3 * (index / (count - 1) - 0.5) if count > 1 else 0.0) for index in range(count)]
-
-
-def _broken(labels: Iterable[str]) -> list[str]:
-    """Labels with each setting on its own line."""
-    return [label.replace(", ", "\n") for label in labels]

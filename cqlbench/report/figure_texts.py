@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class FigureText(NamedTuple):
-    """Title, two sentences on how to read the figure, and its alternative text."""
+    """Title, a few sentences on how to read the figure, and its alternative text."""
 
     title: str
     reading: str
@@ -14,18 +14,15 @@ class FigureText(NamedTuple):
 
 
 FIGURE_TEXTS = {
-    "scores": FigureText(
-        "Score on each dataset",
-        "Each dot is one seed: one training run from scratch, judged at its last evaluation; the bar is their mean. "
-        "0 is the random policy, 100 the expert that made the data.",
-        "Bars of the mean final score of each method on each dataset, with one dot per seed.",
-    ),
-    "values": FigureText(
-        "What each run predicts beside what it truly gets",
-        "Each point is one run: how much discounted return its critic promises for its own policy from states of the "
-        "data, against what the simulator then pays. On the line the promise is kept; in the shaded half above it the "
-        "method overestimates, below it the estimate is the lower bound that CQL is built to give.",
-        "Scatter of predicted value against true discounted return of every run, with the diagonal.",
+    "score-and-value": FigureText(
+        "What each method gets, and what it promises",
+        "Left is the score at the last evaluation: 0 is the random policy, 100 the expert that made the data. Right is "
+        "how much more discounted return the critic promises for its own policy, from states of the data, than the "
+        "simulator then pays: left of 0 the estimate is the lower bound that CQL is built to give, right of 0 it is "
+        "fantasy. A faint dot is one seed, trained from scratch; an interval that touches the edge of its panel goes "
+        "on beyond it, as where seeds explode to different heights.",
+        "Two panels per dataset with a row per method: mean final score, and mean predicted minus true value, each "
+        "with its interval and one dot per seed.",
     ),
     "aggregates": FigureText(
         "Summary over all datasets",
