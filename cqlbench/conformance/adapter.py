@@ -1,0 +1,90 @@
+"""A loaded code's critic loss in the lab's signature: a real CQL object whose parts answer what the problem gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cqlbench.algorithms.configs import CQLConfig
+from cqlbench.conformance.mutation import Code
+from cqlbench.conformance.problem import CriticLoss
+from cqlbench.tasks import Batch, TaskSpec
+
+
+class GivenPolicy:
+    """Hands out the sampled actions that it was given for s and for s', with their log-densities."""
+
+    def __init__(self, next_observations: Tensor, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor]) -> None:
+        self.next_observations, self.here, self.there = next_observations, here, there
+
+    def sample_many(self, observations: Tensor, count: int, noise: object) -> tuple[Tensor, Tensor]:
+        """The first `count` actions (B, count, A) and their log-densities (B, count)."""
+        actions, log_densities = self.there if torch.equal(observations, self.next_observations) else self.here
+        return actions[:, :count], log_densities[:, :count]
+
+    def sample(self, observations: Tensor, noise: object) -> tuple[Tensor, Tensor]:
+        """The first action (B, A) and its log-density (B,)."""
+        actions, log_densities = self.sample_many(observations, 1, noise)
+        return actions[:, 0], log_densities[:, 0]
+
+    def mean_action(self, observations: Tensor) -> Tensor:
+        """Any action: the target critics' answer is given too."""
+        return self.sample(observations, None)[0]
+
+
+def adapter(code: Code, config: CQLConfig) -> CriticLoss:
+    """The critics' loss of the code's CQL under `config`, as problem.py has it; Lagrangian where the config is.
+
+    Weight, threshold, discount and number of actions are the problem's.
+    """
+
+    class Recording(code.sac.SAC):  # type: ignore[name-defined]
+        """Between SAC and CQL: keeps the TD loss that CQL adds its term to."""
+
+        def critic_loss(self, batch: Batch) -> Any:
+            self.td_loss, metrics = super().critic_loss(batch)
+            return self.td_loss, metrics
+
+    class Asked(code.cql.CQL, Recording):  # type: ignore[name-defined]
+        pass
+
+    def terms(
+        q: Any, batch: Any, sampled_actions: Tensor, log_densities: Tensor, weight: dict[str, Any]
+    ) -> dict[str, Tensor]:
+        """The two terms, and under a multiplier the slope of its loss, which for an exponential is that loss."""
+        count = sampled_actions.shape[1] // 3
+        settings = {"width": 1, "depth": 1, "num_action_samples": count, "discount": batch.discount} | weight
+        spec = TaskSpec(batch.observations.shape[1], batch.actions.shape[1])
+        asked = Asked(spec, dataclasses.replace(config, **settings), 0, torch.device("cpu"))
+        uniform, here, there = zip(sampled_actions.split(count, 1), log_densities.split(count, 1), strict=True)
+        asked.critic, asked.policy = q, GivenPolicy(batch.next_observations, here, there)
+        asked.target_critic = lambda _, actions: (
+            batch.next_values if actions.dim() == 2 else batch.next_values[..., None].expand(-1, -1, actions.shape[1])
+        )
+        asked.penalty_noise = SimpleNamespace(uniform=lambda shape, like: uniform[0])
+        # A multiplier that answers and stays.
+        log_multiplier = math.log(asked.config.initial_lagrange_multiplier)
+        asked.log_multiplier = torch.tensor(log_multiplier, dtype=torch.float64, requires_grad=True)
+        asked.lagrange_optimiser = torch.optim.SGD([asked.log_multiplier], 0.0)
+        given = (batch.observations, batch.actions, batch.rewards, batch.next_observations, batch.terminals)
+        whole, _ = asked.critic_loss(Batch(*given))
+        answer = {"td": asked.td_loss, "conservative": whole - asked.td_loss}
+        if asked.log_multiplier.grad is not None:
+            answer["lagrange"] = asked.log_multiplier.grad
+        return answer
+
+    def fixed(q: Any, batch: Any, sampled_actions: Tensor, log_densities: Tensor, alpha: float) -> dict[str, Tensor]:
+        return terms(q, batch, sampled_actions, log_densities, {"cql_alpha": alpha})
+
+    def lagrangian(
+        q: Any, batch: Any, sampled_actions: Tensor, log_densities: Tensor, alpha: float, threshold: float
+    ) -> dict[str, Tensor]:
+        weight = {"cql_alpha": 1.0, "lagrange_threshold": threshold, "initial_lagrange_multiplier": alpha}
+        return terms(q, batch, sampled_actions, log_densities, weight)
+
+    return fixed if config.lagrange_threshold is None else lagrangian
