@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cqlbench import runs
-from cqlbench.errors import UserError
+from cqlbench.cli.settings import TAKES_SETTINGS, read_settings
 from cqlbench.tasks import score_of
 
 RESULTS = Path("results")
@@ -20,7 +20,7 @@ RESULTS = Path("results")
 def add_commands(app: typer.Typer) -> None:
     """Adds this room's commands."""
     app.command(
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        context_settings=TAKES_SETTINGS,
         epilog="Example: cqlbench train --dataset hopper/medium-v0 --method cql --cql-alpha 5 --seed 0 "
         "--updates 10000 --out /tmp/run",
     )(train)
@@ -51,7 +51,7 @@ def train(
     an unknown one is refused with the list of those it has.
     """
     protocol = runs.Protocol(updates, evaluate_every, episodes, value_states)
-    run = runs.make_run(dataset, method, _read_settings(context.args), protocol, seed)
+    run = runs.make_run(dataset, method, read_settings(context.args), protocol, seed)
     folder = out or run.folder(results)
     if keep_going:
         _supervise(folder)
@@ -77,27 +77,6 @@ def evaluate(
     references = json.loads((folder / runs.PROVENANCE).read_text())["dataset"]
     score = score_of(mean, references["ref_min"], references["ref_max"])
     print(f"mean return {mean:.1f} over {episodes} episodes, score {100 * score:.1f} (0 random, 100 expert)")
-
-
-def _read_settings(words: list[str]) -> dict[str, Any]:
-    """`--cql-alpha 5 --no-layer-norm` -> {"cql_alpha": "5", "layer_norm": "false"}."""
-    settings: dict[str, Any] = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("--"):
-            raise UserError(f"{word!r} stands where an option was expected; settings are given as --cql-alpha 5.")
-        key, equals, value = word[2:].partition("=")
-        key = key.replace("-", "_")
-        if equals:
-            settings[key] = value
-        elif rest and not rest[0].startswith("--"):
-            settings[key] = rest.pop(0)
-        elif key.startswith("no_"):
-            settings[key.removeprefix("no_")] = "false"
-        else:
-            settings[key] = "true"
-    return settings
 
 
 def _train_here(run: runs.Run, results: Path, folder: Path, device: str) -> None:

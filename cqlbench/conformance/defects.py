@@ -445,7 +445,7 @@ DEFECTS = (
         "one critic's values of the data's actions serve for both",
         (_set(data_critics=(0, 0)), _set(data_critics=(1, 1)), _set(data_critics=(0, None))),
     ),
-    Defect("data term left out", "nothing is pushed up", (_set(data_sign=0.0),), "--no-data-term (equation 1)"),
+    Defect("data term left out", "nothing is pushed up", (_set(data_sign=0.0),), "--no-data-term"),
     Defect("data term with the wrong sign", "the data's actions are pushed down too", (_set(data_sign=-1.0),)),
     Defect(
         "weight left out", "alpha is not used: it counts as 1", (_set(weight_on_sampled=False, weight_on_data=False),)

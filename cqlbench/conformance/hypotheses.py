@@ -41,18 +41,22 @@ VARIANTS: tuple[dict[str, str | bool], ...] = (
 )
 
 
+# What it costs to be another variant than declared: a little more than a defect.
+UNDECLARED = 1.05
+
+
 @dataclass(frozen=True)
 class Hypothesis:
-    """A recipe, the defects that led to it, and the variant's settings where it is not the declared one."""
+    """A recipe, the defects that led to it, and the variant where it is not the declared one."""
 
     recipe: Recipe
     defects: tuple[Defect, ...] = ()
-    undeclared: str = ""
+    undeclared: CQLConfig | None = None
 
     @property
     def cost(self) -> float:
         """How much it assumes."""
-        return len(self.defects) + (1.05 if self.undeclared else 0.0)
+        return len(self.defects) + (UNDECLARED if self.undeclared else 0.0)
 
     def predict(self, term: str, probe: Probe, lagrangian: bool) -> Array:
         """(K, 2): each critic's number."""
@@ -122,17 +126,27 @@ class Hypotheses:
         return [self.right, *_with_one_defect(self.right)]
 
     @cached_property
-    def all(self) -> list[Hypothesis]:
-        """Simplest first."""
-        others = list(self._undeclared())
-        pairs = (
+    def pairs(self) -> list[Hypothesis]:
+        """All with two defects."""
+        return [
             Hypothesis(second_edit(first_edit(self.right.recipe)), (first, second))
             for first, second in combinations(DEFECTS, 2)
             for first_edit in first.edits
             for second_edit in second.edits
-        )
+        ]
+
+    @cached_property
+    def td_singles(self) -> list[Hypothesis]:
+        """Those of them that have a TD term of their own."""
+        distinct = {h.predict("td", probes()[0], self.lagrangian).tobytes(): h for h in reversed(self.singles)}
+        return sorted(distinct.values(), key=self.singles.index)
+
+    @cached_property
+    def all(self) -> list[Hypothesis]:
+        """Simplest first."""
+        others = list(self._undeclared())
         bent = (hypothesis for other in others for hypothesis in _with_one_defect(other))
-        return sorted([*self.singles, *others, *pairs, *bent], key=lambda hypothesis: hypothesis.cost)
+        return sorted([*self.singles, *others, *self.pairs, *bent], key=lambda hypothesis: hypothesis.cost)
 
     def match(self, term: str, answers: Numbers, scales: list[float], tolerance: float) -> Match | None:
         """The simplest hypothesis that explains all answers of a term, or None."""
@@ -187,15 +201,14 @@ class Hypotheses:
         return self._first[term]
 
     def _undeclared(self) -> Iterator[Hypothesis]:
-        known = {hypothesis.recipe for hypothesis in self.singles}
+        known = {hypothesis.recipe for hypothesis in (*self.singles, *self.pairs)}
         for data_term in (self._config.data_term, not self._config.data_term):
             for variant in VARIANTS:
                 config = CQLConfig.resolve({**variant, "data_term": data_term})
                 assert isinstance(config, CQLConfig)
                 recipe = recipe_of(config)
                 if recipe not in known:
-                    settings = {**variant} | ({} if data_term == self._config.data_term else {"data_term": data_term})
-                    yield Hypothesis(recipe, undeclared=_switches(settings))
+                    yield Hypothesis(recipe, undeclared=config)
 
 
 @cache
@@ -208,14 +221,6 @@ def _with_one_defect(hypothesis: Hypothesis) -> Iterator[Hypothesis]:
     for defect in DEFECTS:
         for edit in defect.edits:
             yield replace(hypothesis, recipe=edit(hypothesis.recipe), defects=(defect,))
-
-
-def _switches(settings: dict[str, str | bool]) -> str:
-    words = []
-    for key, value in settings.items():
-        option = key.replace("_", "-")
-        words.append(f"--{option} {value}" if isinstance(value, str) else f"--{'' if value else 'no-'}{option}")
-    return " ".join(words)
 
 
 def shaped(term: str, predicted: Array, columns: int) -> Array:

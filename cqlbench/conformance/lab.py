@@ -79,6 +79,15 @@ def describe(config: CQLConfig) -> str:
     return f"CQL({config.variant})" + (f" with {settings}" if settings else "")
 
 
+def _options(config: CQLConfig) -> str:
+    """The options that declare a variant."""
+    words = []
+    for key, value in ({"variant": config.variant} | config.changed()).items():
+        option = key.replace("_", "-")
+        words.append(f"--{option} {value}" if isinstance(value, str) else f"--{'' if value else 'no-'}{option}")
+    return " ".join(words)
+
+
 def load_function(path: str) -> CriticLoss:
     """The function named by `file.py:function` or `module:function`. Raises UserError where it is not there."""
     place, _, name = path.rpartition(":")
@@ -142,9 +151,11 @@ def _readings(answers: Answers, hypotheses: Hypotheses) -> Iterator[_Reading]:
                 yield scaled
         if answers.whole and not explained:
             for shared in (ones, *factors):
-                for split in _split_by_hypothesis(answers, shared, hypotheses, tolerance):
-                    explained = True
-                    yield split
+                splits = list(_split_by_hypothesis(answers, shared, hypotheses, tolerance))
+                yield from splits
+                explained |= bool(splits)
+                if any(split.cost < 1.0 + SHARED_FACTOR for split in splits):
+                    return
         if explained:
             return
 
@@ -168,7 +179,7 @@ def _split_by_hypothesis(
     totals = answers.numbers[TOTAL]
     ones = (1.0,) * len(totals)
     nothing = (0.0,) * len(totals)
-    for guess in hypotheses.singles:
+    for guess in hypotheses.td_singles:
         td = [
             factor * shaped("td", guess.predict("td", probe, answers.lagrangian)[None], total.shape[1])[0]
             for probe, total, factor in zip(probes(), totals, shared, strict=True)
@@ -248,14 +259,16 @@ def _verdict(reading: _Reading, term: str, library: str, hypotheses: Hypotheses,
         found = f"{_sentences(defects, match)}; beside that" if defects else "its value is right, but"
         return verdict(DIFFERS, f"{found} its gradient differs, cause unknown", defects)
     extras = _extras(reading, term, match)
-    if undeclared:
-        meant = f"{'this is' if not defects and not gradient else 'if that is'} another variant than {declared}"
-        extras += f"; {meant}: declare it with {undeclared}"
     if defects or gradient:
         found = _sentences((*defects, *gradient), match)
-        return verdict(DIFFERS, f"{found}{extras}", (*defects, *gradient))
+        aside = f"; the rest is {describe(undeclared)}, not {declared}" if undeclared else ""
+        return verdict(DIFFERS, f"{found}{extras}{aside}", (*defects, *gradient))
     if undeclared:
-        return verdict(DIFFERS, f"is CQL, but not the variant declared{extras}")
+        options = _options(undeclared)
+        return verdict(
+            DIFFERS,
+            f"agrees with {describe(undeclared)}{extras}, not with {declared}; declare {options} if that is meant",
+        )
     if match.has_factor or (reading.is_scaled and term != "lagrange"):
         return verdict(FACTOR, f"agrees with {declared}{extras}", harmless=term == "lagrange" or not match.has_factor)
     if match.has_constant:
@@ -289,7 +302,9 @@ def _gradient_defects(reading: _Reading, term: str, match: Match) -> tuple[Defec
 def _sentences(defects: tuple[Defect, ...], match: Match) -> str:
     """What is wrong, for a loss of ten actions per source."""
     sources = len(match.hypothesis.recipe.sources)
-    return "; and ".join(d.sentence.format(sources=sources, all=10 * sources, count=10) for d in defects)
+    found = "; and ".join(d.sentence.format(sources=sources, all=10 * sources, count=10) for d in defects)
+    switches = [defect.switch for defect in defects if defect.switch]
+    return f"{found} (declare {' '.join(switches)} if that is meant)" if switches else found
 
 
 def _extras(reading: _Reading, term: str, match: Match) -> str:

@@ -1,0 +1,88 @@
+"""`cqlbench conformance`: is this loss really CQL?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cqlbench.cli.settings import TAKES_SETTINGS, read_settings
+from cqlbench.errors import UserError
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds `conformance`."""
+    app.command(
+        context_settings=TAKES_SETTINGS,
+        epilog="Example: cqlbench conformance --example > my_loss.py && cqlbench conformance my_loss.py:critic_loss",
+    )(conformance)
+
+
+def conformance(
+    context: typer.Context,
+    function: Annotated[
+        str | None, typer.Argument(help="One's own critic's loss, as my_file.py:my_critic_loss.", show_default=False)
+    ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Print a correct loss to start from.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Check our own losses, d3rlpy's and every known defect instead.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="With --all: the page whose table is renewed, instead of printing it.")
+    ] = None,
+) -> None:
+    """Say for each term of a critic's loss whether it is CQL's, and if not, which known defect it has.
+
+    Any setting that makes a variant of CQL is an option too and declares that this variant is meant: --variant rho,
+    --no-importance-weights, --next-actions unused, --no-data-term and so on; CQL(H) where none is given.
+
+    Exit code 0: every term agrees, or differs by what training does not see; 1: one does not; 2: it could not be asked.
+    """
+    if sum([example, everything, function is not None]) != 1:
+        raise UserError("give a function as my_file.py:my_critic_loss, or --all, or --example: one of the three.")
+    if out is not None and not everything:
+        raise UserError("--out goes with --all.")
+    settings = read_settings(context.args)
+    if settings and function is None:
+        raise UserError(f"--{next(iter(settings)).replace('_', '-')} goes with a function.")
+    if function is not None:
+        passed = _diagnose(function, settings)
+    elif everything:
+        passed = _check_all(out)
+    else:
+        passed = _show_example()
+    raise typer.Exit(0 if passed else 1)
+
+
+def _diagnose(function: str, settings: dict[str, str]) -> bool:
+    from cqlbench.algorithms.configs import CQLConfig
+    from cqlbench.conformance.lab import describe, diagnose, load_function
+
+    config = CQLConfig.resolve(settings)
+    assert isinstance(config, CQLConfig)
+    verdicts = diagnose(load_function(function), config)
+    print(f"{function} against {describe(config)}, asked in {verdicts[0].asked_in}")
+    for verdict in verdicts:
+        defects = f": {', '.join(verdict.defects)}" if verdict.defects else ""
+        print(f"{verdict.term:>12}  {verdict.outcome}{defects}")
+        print(f"{'':>12}  {verdict.sentence}")
+    return all(verdict.harmless for verdict in verdicts)
+
+
+def _check_all(out: Path | None) -> bool:
+    from cqlbench.conformance import table
+
+    rows = table.rows()
+    if out is None:
+        print(table.markdown(rows))
+    else:
+        table.write(rows, out)
+    return all(row.passed for row in rows)
+
+
+def _show_example() -> bool:
+    from importlib.resources import files
+
+    print(files("cqlbench.conformance").joinpath("example.py").read_text(), end="")
+    return True

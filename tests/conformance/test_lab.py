@@ -1,0 +1,662 @@
+"""The lab tells right losses from wrong ones and names what is wrong, in losses written as a user would write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cqlbench.algorithms.configs import CQLConfig
+from cqlbench.cli import app
+from cqlbench.conformance import example
+from cqlbench.conformance.hypotheses import hypotheses_of
+from cqlbench.conformance.lab import Verdict, diagnose
+from cqlbench.conformance.probes import probes
+from cqlbench.errors import UserError
+
+# A loss written in another manner than ours: two critics by name, actions by source, one line for one thought.
+TORCH = """
+import math
+import torch
+import torch.nn.functional as F
+
+def loss(q, batch, sampled_actions, log_densities, alpha{lagrangian}):
+    B, A = batch.actions.shape
+    N = sampled_actions.shape[1] // 3
+    obs, act, rew, next_obs, done = batch.observations, batch.actions, batch.rewards, batch.next_observations, batch.terminals
+    gamma = batch.discount
+    target_q = torch.minimum(batch.next_values[0], batch.next_values[1])
+    rand, pi, next_pi = sampled_actions.split(N, 1)
+    rand_logp, pi_logp, next_logp = log_densities.split(N, 1)
+    q1, q2 = q(obs, act)
+    y = rew + gamma * (1 - done) * target_q
+    td1, td2 = F.mse_loss(q1, y), F.mse_loss(q2, y)
+    rand_obs = pi_obs = next_pi_obs = obs
+    rand1, rand2 = q(rand_obs, rand)
+    pi1, pi2 = q(pi_obs, pi)
+    next1, next2 = q(next_pi_obs, next_pi)
+    cat1 = torch.cat([rand1 - rand_logp, pi1 - pi_logp, next1 - next_logp], 1)
+    cat2 = torch.cat([rand2 - rand_logp, pi2 - pi_logp, next2 - next_logp], 1)
+    lse1, lse2 = torch.logsumexp(cat1, 1).mean(), torch.logsumexp(cat2, 1).mean()
+    data1, data2 = q1.mean(), q2.mean()
+    gap1, gap2 = lse1 - data1, lse2 - data2
+    {finish}
+    {answer}
+"""
+FINISH = "pen1, pen2 = alpha * gap1, alpha * gap2"
+LAGRANGE = "pen1, pen2 = alpha * (gap1 - threshold), alpha * (gap2 - threshold)\n    dual = -0.5 * (pen1 + pen2)"
+ANSWERS = {
+    "terms": 'return {"td": td1 + td2, "conservative": pen1 + pen2}',
+    "critics": 'return {"td": torch.stack([td1, td2]), "conservative": [pen1, pen2]}',
+    "total": "return td1 + td2 + pen1 + pen2",
+    "mean": "return (td1 + td2 + pen1 + pen2) / 2",
+    "lagrange": 'return {"td": td1 + td2, "conservative": pen1 + pen2, "lagrange": dual}',
+}
+
+
+def write(*edits: tuple[str, str], answer: str = "terms", lagrangian: bool = False) -> Callable:
+    source = TORCH.replace("{lagrangian}", ", threshold" if lagrangian else "")
+    source = source.replace("{finish}", LAGRANGE if lagrangian else FINISH).replace("{answer}", ANSWERS[answer])
+    for old, new in edits:
+        assert source.count(old) == 1, (old, source.count(old))
+        source = source.replace(old, new)
+    namespace: dict = {}
+    exec(compile(source, "user_loss", "exec"), namespace)
+    return namespace["loss"]
+
+
+def after(line: str, more: str) -> tuple[str, str]:
+    return line, f"{line}\n    {more}"
+
+
+UNPACKED = "gamma = batch.discount"
+SPLIT = "rand_logp, pi_logp, next_logp = log_densities.split(N, 1)"
+DATA = "data1, data2 = q1.mean(), q2.mean()"
+LSE = "lse1, lse2 = torch.logsumexp(cat1, 1).mean(), torch.logsumexp(cat2, 1).mean()"
+TD = "td1, td2 = F.mse_loss(q1, y), F.mse_loss(q2, y)"
+GAPS = "gap1, gap2 = lse1 - data1, lse2 - data2"
+WEIGHED = "pen1, pen2 = alpha * gap1, alpha * gap2"
+
+# name -> (the term that shows it, the spellings of it)
+SINGLES: dict[str, tuple[str, list[tuple[str, str]]]] = {
+    "shifted observations": (
+        "td",
+        [
+            after(UNPACKED, "obs = torch.roll(obs, 1, 0)"),
+            after(UNPACKED, "act, rew = torch.roll(act, -1, 0), torch.roll(rew, -1, 0)"),
+        ],
+    ),
+    "halved TD error": ("td", [after(TD, "td1, td2 = td1 / 2, td2 / 2")]),
+    "TD error broadcast to (B, B)": (
+        "td",
+        [(TD, "td1, td2 = ((q1[:, None] - y) ** 2).mean(), ((q2[:, None] - y) ** 2).mean()")],
+    ),
+    "terminals ignored": ("td", [("(1 - done) * target_q", "target_q")]),
+    "terminals inverted": ("td", [("(1 - done) * target_q", "done * target_q")]),
+    "discount left out": ("td", [("gamma * (1 - done)", "(1 - done)")]),
+    "larger target critic": ("td", [("torch.minimum(batch", "torch.maximum(batch")]),
+    "TD error of one critic only": ("td", [after(TD, "td2 = td1"), after(TD, "td2 = 0 * td2")]),
+    "Huber TD loss": ("td", [(TD, "td1, td2 = F.smooth_l1_loss(q1, y), F.smooth_l1_loss(q2, y)")]),
+    "constant random actions": ("conservative", [after(SPLIT, "rand = torch.ones_like(rand)")]),
+    "next actions scored at s'": ("conservative", [("q(next_pi_obs, next_pi)", "q(next_obs, next_pi)")]),
+    "all sampled actions scored at s'": (
+        "conservative",
+        [("rand_obs = pi_obs = next_pi_obs = obs", "rand_obs = pi_obs = next_pi_obs = next_obs")],
+    ),
+    "policy actions left out": ("conservative", [(LSE, "lse1, lse2 = torch.logsumexp(cat1[:, :N], 1).mean(), torch.logsumexp(cat2[:, :N], 1).mean()")]),
+    "uniform density log sqrt(d)": ("conservative", [after(SPLIT, "rand_logp = torch.full_like(rand_logp, math.log(A ** 0.5))")]),
+    "uniform density of one dimension": ("conservative", [after(SPLIT, "rand_logp = torch.full_like(rand_logp, math.log(0.5))")]),
+    "uniform density with the wrong sign": ("conservative", [after(SPLIT, "rand_logp = -rand_logp")]),
+    "importance weights left out": (
+        "conservative",
+        [after(SPLIT, "rand_logp, pi_logp, next_logp = 0 * rand_logp, 0 * pi_logp, 0 * next_logp")],
+    ),
+    "policy densities left out": ("conservative", [after(SPLIT, "pi_logp, next_logp = 0 * pi_logp, 0 * next_logp")]),
+    "log-densities added": ("conservative", [after(SPLIT, "rand_logp, pi_logp, next_logp = -rand_logp, -pi_logp, -next_logp")]),
+    "logsumexp over 3 values": (
+        "conservative",
+        [(LSE, "lse1, lse2 = (torch.cat([p.reshape(-1, 1) for p in c.split(N, 1)], 1).logsumexp(1).mean() for c in (cat1, cat2))")],
+    ),
+    "critics mixed in the logsumexp": ("conservative", [(LSE, "lse1 = lse2 = torch.logsumexp(torch.cat([cat1, cat2], 1), 1).mean()")]),
+    "smaller critic pushed down": ("conservative", [after("cat2 = torch.cat([rand2 - rand_logp, pi2 - pi_logp, next2 - next_logp], 1)", "cat1 = cat2 = torch.minimum(cat1, cat2)")]),
+    "maximum instead of logsumexp": ("conservative", [(LSE, "lse1, lse2 = cat1.max(1).values.mean(), cat2.amax(1).mean()")]),
+    "mean instead of logsumexp": ("conservative", [(LSE, "lse1, lse2 = cat1.mean(), cat2.mean()")]),
+    "logsumexp over the batch": ("conservative", [(LSE, "lse1, lse2 = torch.logsumexp(cat1, 0).mean(), torch.logsumexp(cat2, 0).mean()")]),
+    "data term left out": ("conservative", [(GAPS, "gap1, gap2 = lse1, lse2")]),
+    "data term with the wrong sign": ("conservative", [(GAPS, "gap1, gap2 = lse1 + data1, lse2 + data2")]),
+    "data term of policy actions": ("conservative", [(DATA, "data1, data2 = pi1.mean(), pi2.mean()")]),
+    "data term of the first critic only": ("conservative", [(DATA, "data1 = data2 = q1.mean()")]),
+    "weight left out": ("conservative", [(WEIGHED, "pen1, pen2 = gap1, gap2")]),
+    "weight on the logsumexp only": ("conservative", [(WEIGHED, "pen1, pen2 = alpha * lse1 - data1, alpha * lse2 - data2")]),
+    "penalty with the wrong sign": ("conservative", [(GAPS, "gap1, gap2 = data1 - lse1, data2 - lse2")]),
+    "penalty on one critic only": ("conservative", [after(WEIGHED, "pen2 = 0 * pen2")]),
+    "data term detached": ("conservative", [(DATA, "data1, data2 = q1.mean().detach(), q2.mean().detach()")]),
+    "sampled values detached": ("conservative", [after(LSE, "lse1, lse2 = lse1.detach(), lse2.detach()")]),
+}  # fmt: skip
+LAGRANGIAN = {
+    "Lagrange loss with the wrong sign": ("dual = -0.5 * (pen1 + pen2)", "dual = 0.5 * (pen1 + pen2)"),
+    "threshold added": (GAPS, "gap1, gap2 = lse1 - data1 + 2 * threshold, lse2 - data2 + 2 * threshold"),
+    "threshold left out": (GAPS, "gap1, gap2 = lse1 - data1 + threshold, lse2 - data2 + threshold"),
+}
+CASES = [(name, number) for name, (_, spellings) in SINGLES.items() for number in range(len(spellings))]
+
+
+def by_term(critic_loss: Callable, config: CQLConfig | None = None) -> dict[str, Verdict]:
+    return {verdict.term: verdict for verdict in diagnose(critic_loss, config)}
+
+
+def assert_harmless(critic_loss: Callable, config: CQLConfig | None = None) -> dict[str, Verdict]:
+    verdicts = by_term(critic_loss, config)
+    assert all(verdict.harmless and not verdict.defects for verdict in verdicts.values()), verdicts
+    return verdicts
+
+
+@pytest.mark.parametrize("answer", ["terms", "critics", "total", "mean"])
+@pytest.mark.parametrize("name, number", CASES)
+def test_every_known_defect_is_named_however_the_loss_is_returned(name, number, answer):
+    term, spellings = SINGLES[name]
+    found = by_term(write(spellings[number], answer=answer))
+    assert found[term].defects == (name,), found
+    assert not found[term].harmless and found[term].sentence.endswith(".")
+    for other in {"td", "conservative"} - {term}:
+        assert found[other].defects in ((), ("shifted observations",)), found
+
+
+@pytest.mark.parametrize("name", LAGRANGIAN)
+def test_every_lagrange_defect_is_named(name):
+    found = by_term(write(LAGRANGIAN[name], answer="lagrange", lagrangian=True))
+    assert found["lagrange"].defects == (name,), found
+    assert not found["lagrange"].harmless
+
+
+# Of a harder kind to name: the two edits meet in one term.
+PAIRS = [
+    ("constant random actions", "importance weights left out"),
+    ("constant random actions", "logsumexp over 3 values"),
+    ("next actions scored at s'", "weight left out"),
+    ("next actions scored at s'", "policy densities left out"),
+    ("all sampled actions scored at s'", "data term left out"),
+    ("policy actions left out", "uniform density with the wrong sign"),
+    ("policy actions left out", "penalty on one critic only"),
+    ("uniform density log sqrt(d)", "logsumexp over 3 values"),
+    ("uniform density of one dimension", "critics mixed in the logsumexp"),
+    ("importance weights left out", "logsumexp over 3 values"),
+    ("importance weights left out", "data term left out"),
+    ("log-densities added", "penalty with the wrong sign"),
+    ("logsumexp over 3 values", "weight on the logsumexp only"),
+    ("smaller critic pushed down", "data term with the wrong sign"),
+    ("maximum instead of logsumexp", "data term of policy actions"),
+    ("mean instead of logsumexp", "weight left out"),
+    ("logsumexp over the batch", "data term of the first critic only"),
+    ("importance weights left out", "data term detached"),
+    ("logsumexp over 3 values", "sampled values detached"),
+]
+
+
+@pytest.mark.parametrize("first, second", PAIRS)
+def test_two_defects_of_one_term_are_both_named(first, second):
+    found = by_term(write(SINGLES[first][1][0], SINGLES[second][1][0]))
+    assert found["conservative"].defects == (first, second), found
+    assert found["td"].outcome == "agrees"
+
+
+@pytest.mark.parametrize(
+    "first, second", [("halved TD error", "terminals ignored"), ("discount left out", "Huber TD loss")]
+)
+@pytest.mark.parametrize("third", ["importance weights left out", "logsumexp over 3 values"])
+@pytest.mark.parametrize("answer", ["terms", "total"])
+def test_defects_of_both_terms_are_named(first, second, third, answer):
+    found = by_term(write(*(SINGLES[name][1][0] for name in (first, second, third)), answer=answer))
+    assert set(found["td"].defects) == {first, second}
+    assert found["conservative"].defects == (third,)
+
+
+UNKNOWN = {
+    "a target of the other critic": ("td", (TD, "td1, td2 = F.mse_loss(q1, rew + batch.next_values[1]), F.mse_loss(q2, y)")),
+    "an error to the fourth": ("td", after(TD, "td1, td2 = (q1 - y).pow(4).mean(), (q2 - y).pow(4).mean()")),
+    "actions of another state": ("conservative", after(SPLIT, "rand = rand.flip(0)")),
+    "log sum of squares": ("conservative", (LSE, "lse1, lse2 = cat1.pow(2).sum(1).log().mean(), cat2.pow(2).sum(1).log().mean()")),
+    "half of the actions": ("conservative", (LSE, "lse1, lse2 = torch.logsumexp(cat1[:, ::2], 1).mean(), torch.logsumexp(cat2[:, ::2], 1).mean()")),
+    "a median": ("conservative", (LSE, "lse1, lse2 = cat1.median(1).values.mean(), cat2.median(1).values.mean()")),
+    "values clipped": ("conservative", after(LSE, "lse1 = torch.logsumexp(cat1.clamp(max=2), 1).mean()")),
+    "three defects": (
+        "conservative",
+        (LSE, "lse1, lse2 = torch.logsumexp(0.9 * cat1, 1).mean(), torch.logsumexp(1.1 * cat2, 1).mean()"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize("answer", ["terms", "critics", "total", "mean"])
+def test_a_defect_never_seen_is_of_unknown_cause(name, answer):
+    term, edit = UNKNOWN[name]
+    verdict = by_term(write(edit, answer=answer))[term]
+    assert (verdict.outcome, verdict.defects, verdict.harmless) == ("differs", (), False), verdict
+    assert "cause unknown" in verdict.sentence
+
+
+def test_a_gradient_of_unknown_cause_is_told_although_the_value_is_right():
+    found = by_term(write((TD, "td1, td2 = F.mse_loss(q1, y), F.mse_loss(q2, y).detach()")))["td"]
+    assert found.outcome == "differs" and "gradient differs, cause unknown" in found.sentence
+
+
+# Correct losses in other hands.
+
+
+def torch_terms(q, batch, sampled_actions, log_densities, alpha, temperature=1.0):
+    return example.critic_loss(q, batch, sampled_actions, log_densities, alpha)
+
+
+def logsumexp_by_hand(q, batch, sampled_actions, log_densities, alpha):
+    terms = example.critic_loss(q, batch, sampled_actions, log_densities, alpha)
+    exponents = q(batch.observations, sampled_actions) - log_densities
+    top = exponents.detach().max(-1, keepdim=True).values
+    soft = top.squeeze(-1) + (exponents - top).exp().sum(-1).log()
+    return {
+        "td": terms["td"].sum(),
+        "conservative": alpha * (soft.mean() - q(batch.observations, batch.actions).mean()) * 2,
+    }
+
+
+def state_by_state(q, batch, sampled_actions, log_densities, alpha):
+    td = conservative = 0.0
+    size = len(batch.rewards)
+    for i in range(size):
+        states = batch.observations[i : i + 1].repeat(sampled_actions.shape[1], 1)
+        value = q(batch.observations[i : i + 1], batch.actions[i : i + 1])[:, 0]
+        target = batch.rewards[i] + (0 if batch.terminals[i] else batch.discount * batch.next_values[:, i].min())
+        td = td + (value - target) ** 2 / size
+        soft = torch.logsumexp(q(states, sampled_actions[i]) - log_densities[i], 1)
+        conservative = conservative + alpha * (soft - value) / size
+    return {"conservative": conservative, "td": td}
+
+
+def flattened(q, batch, sampled_actions, log_densities, alpha):
+    size, count, acted = sampled_actions.shape
+    states = torch.einsum("bo,m->bmo", batch.observations, torch.ones(count, dtype=torch.float64)).reshape(
+        size * count, -1
+    )
+    values = q(states, sampled_actions.reshape(-1, acted)).view(2, size, count)
+    terms = example.critic_loss(q, batch, sampled_actions, log_densities, alpha)
+    soft = (values - log_densities[None]).logsumexp(-1)
+    gap = soft.sum() / size - q(batch.observations, batch.actions).sum() / size
+    return terms["td"].sum() + alpha * gap
+
+
+def other_order(q, batch, sampled_actions, log_densities, alpha):
+    order = torch.randperm(sampled_actions.shape[1], generator=torch.Generator().manual_seed(3))
+    return example.critic_loss(q, batch, sampled_actions[:, order], log_densities[:, order], alpha)
+
+
+def log_mean_exp(q, batch, sampled_actions, log_densities, alpha):
+    terms = example.critic_loss(q, batch, sampled_actions, log_densities, alpha)
+    return terms | {"conservative": terms["conservative"] - alpha * math.log(sampled_actions.shape[1])}
+
+
+def mean_over_critics(q, batch, sampled_actions, log_densities, alpha):
+    terms = example.critic_loss(q, batch, sampled_actions, log_densities, alpha)
+    return {name: term.mean() for name, term in terms.items()}
+
+
+def sum_over_states(q, batch, sampled_actions, log_densities, alpha):
+    return sum(
+        torch.stack(list(example.critic_loss(q, batch, sampled_actions, log_densities, alpha).values())).sum(0)
+    ) * len(batch.rewards)
+
+
+def halved_as_in_the_paper(q, batch, sampled_actions, log_densities, alpha):
+    terms = example.critic_loss(q, batch, sampled_actions, log_densities, alpha / 2)
+    return terms | {"td": 0.5 * terms["td"]}
+
+
+def in_float32(q, batch, sampled_actions, log_densities, alpha):
+    small = SimpleNamespace(**{k: v.float() if isinstance(v, torch.Tensor) else v for k, v in vars(batch).items()})
+    terms = example.critic_loss(
+        lambda s, a: q(s, a).float(), small, sampled_actions.float(), log_densities.float(), alpha
+    )
+    return {name: term.float() for name, term in terms.items()}
+
+
+def plain_numbers(q, batch, sampled_actions, log_densities, alpha):
+    terms = example.critic_loss(q, batch, sampled_actions, log_densities, alpha)
+    return {name: term.tolist() for name, term in terms.items()}
+
+
+def totals_by_critic(q, batch, sampled_actions, log_densities, alpha):
+    terms = example.critic_loss(q, batch, sampled_actions, log_densities, alpha)
+    return [terms["td"][c] + terms["conservative"][c] for c in range(2)]
+
+
+def shifted_by_a_constant_of_the_targets(q, batch, sampled_actions, log_densities, alpha):
+    targets = batch.rewards + batch.discount * (1 - batch.terminals) * batch.next_values.amin(0)
+    terms = example.critic_loss(q, batch, sampled_actions, log_densities, alpha)
+    return terms | {"td": terms["td"] - (targets**2).mean()}
+
+
+def numpy_terms(q, batch, sampled_actions, log_densities, alpha):
+    target = batch.rewards + batch.discount * (1 - batch.terminals) * np.min(batch.next_values, axis=0)
+    value = q(batch.observations, batch.actions)
+    soft = np.logaddexp.reduce(q(batch.observations, sampled_actions) - log_densities, axis=2)
+    return {"td": np.mean((value - target) ** 2, axis=1), "conservative": alpha * np.mean(soft - value, axis=1)}
+
+
+def numpy_total(*given):
+    return sum(np.sum(term) for term in numpy_terms(*given).values())
+
+
+def numpy_log_mean_exp_of_means(q, batch, sampled_actions, log_densities, alpha):
+    terms = numpy_terms(q, batch, sampled_actions, log_densities, alpha)
+    value = q(batch.observations, batch.actions)
+    weights = np.exp(q(batch.observations, sampled_actions)) / np.exp(log_densities)
+    gap = np.log(weights.mean(-1)).mean() - value.mean()
+    return {"td": terms["td"].mean(), "conservative": alpha * gap}
+
+
+def numpy_loops(q, batch, sampled_actions, log_densities, alpha):
+    td, conservative = [0.0, 0.0], [0.0, 0.0]
+    values, sampled = q(batch.observations, batch.actions), q(batch.observations, sampled_actions)
+    for c in range(2):
+        for i, reward in enumerate(batch.rewards):
+            later = 0.0 if batch.terminals[i] else min(batch.next_values[:, i])
+            td[c] += (values[c, i] - reward - batch.discount * later) ** 2
+            conservative[c] += math.log(
+                sum(math.exp(v - d) for v, d in zip(sampled[c, i], log_densities[i], strict=True))
+            )
+            conservative[c] -= values[c, i]
+    size = len(batch.rewards)
+    return {"td": [t / size for t in td], "conservative": [alpha * g / size for g in conservative]}
+
+
+class AnObject:
+    def __call__(self, q, batch, sampled_actions, log_densities, alpha):
+        return example.critic_loss(q, batch, sampled_actions, log_densities, alpha)
+
+
+EXACT = [
+    example.critic_loss, logsumexp_by_hand, state_by_state, flattened, other_order, in_float32, plain_numbers,
+    totals_by_critic, numpy_terms, numpy_total, numpy_loops, AnObject(),
+    *(write(answer=answer) for answer in ("terms", "critics", "total")),
+]  # fmt: skip
+UP_TO = {
+    "differs by a constant": [log_mean_exp, shifted_by_a_constant_of_the_targets],
+    "differs by a factor": [
+        mean_over_critics, sum_over_states, halved_as_in_the_paper, numpy_log_mean_exp_of_means, write(answer="mean"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("critic_loss", EXACT)
+def test_no_alarm_on_a_correct_loss(critic_loss):
+    verdicts = assert_harmless(critic_loss)
+    assert [verdict.outcome for verdict in verdicts.values()] == ["agrees", "agrees"]
+    assert list(verdicts) == ["td", "conservative"]
+
+
+@pytest.mark.parametrize("outcome, critic_loss", [(o, f) for o, functions in UP_TO.items() for f in functions])
+def test_no_alarm_on_a_loss_that_trains_the_same(outcome, critic_loss):
+    verdicts = assert_harmless(critic_loss)
+    assert outcome in {verdict.outcome for verdict in verdicts.values()}
+
+
+def test_a_factor_of_one_term_alone_is_an_alarm():
+    def critic_loss(*given):
+        terms = example.critic_loss(*given)
+        return {"td": terms["td"], "conservative": 0.8 * terms["conservative"]}
+
+    verdict = by_term(critic_loss)["conservative"]
+    assert (verdict.outcome, verdict.harmless) == ("differs by a factor", False)
+    assert "0.8 times" in verdict.sentence
+
+
+def variant_loss(config: CQLConfig, library: str, held: bool = True) -> Callable:
+    """Any variant, by formulas on either library."""
+
+    def critic_loss(q, batch, sampled_actions, log_densities, alpha):
+        as_torch = library == "torch"
+        xp = torch if as_torch else np
+        count = sampled_actions.shape[1] // 3
+        order = {"uniform": 0, "policy": 1, "next": 2}
+        values, densities = [], []
+        for source in config.sources:
+            place = slice(order[source] * count, (order[source] + 1) * count)
+            elsewhere = source == "next" and config.next_actions == "scored_at_next_s"
+            values.append(q(batch.next_observations if elsewhere else batch.observations, sampled_actions[:, place]))
+            densities.append(log_densities[:, place])
+        scores = torch.cat(values, 2) if as_torch else np.concatenate(values, 2)
+        density = torch.cat(densities, 1) if as_torch else np.concatenate(densities, 1)
+        if config.variant == "H":
+            exponents = scores / config.penalty_temperature - (density if config.importance_weights else 0)
+            pushed = config.penalty_temperature * xp.log(xp.exp(exponents).sum(2))
+        elif config.variant == "rho":
+            fixed = scores.detach() if as_torch and held else scores
+            weights = xp.exp(fixed / config.penalty_temperature)
+            pushed = (weights * scores).sum(2) / weights.sum(2)
+        elif config.variant == "expectation":
+            pushed = scores.mean(2)
+        else:
+            centred = scores - scores.mean(2)[:, :, None]
+            pushed = scores.mean(2) + xp.sqrt(config.variance_radius * (centred**2).mean(2))
+        value = q(batch.observations, batch.actions)
+        gap = pushed.mean(1) - (value.mean(1) if config.data_term else 0)
+        smaller = batch.next_values.amin(0) if as_torch else batch.next_values.min(0)
+        target = batch.rewards + batch.discount * (1 - batch.terminals) * smaller
+        return {"td": ((value - target) ** 2).mean(1), "conservative": alpha * gap}
+
+    return critic_loss
+
+
+VARIANTS = [
+    CQLConfig(**settings)
+    for settings in (
+        {"next_actions": "unused"},
+        {"next_actions": "scored_at_next_s"},
+        {"importance_weights": False},
+        {"importance_weights": False, "next_actions": "unused", "penalty_temperature": 0.7},
+        {"penalty_temperature": 2.0},
+        {"data_term": False},
+        {"variant": "rho"},
+        {"variant": "rho", "penalty_temperature": 3.0, "data_term": False},
+        {"variant": "expectation", "sampling_distribution": "uniform"},
+        {"variant": "expectation", "sampling_distribution": "policy"},
+        {"variant": "expectation", "sampling_distribution": "mixture", "data_term": False},
+        {"variant": "variance", "sampling_distribution": "policy", "variance_radius": 0.5},
+        {"variant": "variance", "sampling_distribution": "mixture", "variance_radius": 2.0},
+    )
+]
+
+
+@pytest.mark.parametrize("library", ["torch", "NumPy"])
+@pytest.mark.parametrize("config", VARIANTS, ids=lambda config: str(config.changed()))
+def test_no_alarm_on_a_declared_variant(config, library):
+    verdicts = assert_harmless(variant_loss(config, library), config)
+    assert {(v.outcome, v.asked_in) for v in verdicts.values()} == {("agrees", library)}
+
+
+@pytest.mark.parametrize(
+    "settings, option",
+    [
+        ({"next_actions": "unused"}, "--variant H --next-actions unused"),
+        ({"variant": "rho"}, "--variant rho"),
+        ({"variant": "rho", "data_term": False}, "--variant rho --no-data-term"),
+        ({"variant": "expectation", "sampling_distribution": "uniform"}, "--sampling-distribution uniform"),
+        ({"variant": "expectation", "sampling_distribution": "policy"}, "--variant expectation"),
+    ],
+)
+def test_a_variant_that_was_not_declared_is_named_with_its_option(settings, option):
+    verdict = by_term(variant_loss(CQLConfig(**settings), "torch"))["conservative"]
+    assert (verdict.outcome, verdict.defects, verdict.harmless) == ("differs", (), False)
+    assert option in verdict.sentence, verdict.sentence
+    assert by_term(example.critic_loss, CQLConfig(**settings))["conservative"].sentence.count("CQL(H)") == 1
+
+
+@pytest.mark.parametrize(
+    "settings, name",
+    [
+        ({"data_term": False}, "data term left out"),
+        ({"importance_weights": False}, "importance weights left out"),
+        ({"next_actions": "scored_at_next_s"}, "next actions scored at s'"),
+    ],
+)
+def test_a_defect_that_is_a_variant_elsewhere_comes_with_its_option(settings, name):
+    verdict = by_term(variant_loss(CQLConfig(**settings), "torch"))["conservative"]
+    assert verdict.defects == (name,)
+    option = next(iter(settings)).replace("_", "-")
+    assert option in verdict.sentence
+
+
+def test_softmax_weights_that_are_differentiated_are_named():
+    config = CQLConfig(variant="rho")
+    assert by_term(variant_loss(config, "torch", held=False), config)["conservative"].defects == (
+        "softmax weights not detached",
+    )
+
+
+@pytest.mark.parametrize("finish", ["dual = -0.5 * (pen1 + pen2)", "dual = -(pen1 + pen2)", "dual = -torch.stack([pen1, pen2])",
+                                    "dual = -0.5 * math.log(alpha) * ((pen1 + pen2) / alpha).detach()"])  # fmt: skip
+def test_no_alarm_on_a_lagrangian_loss(finish):
+    verdicts = assert_harmless(write(("dual = -0.5 * (pen1 + pen2)", finish), answer="lagrange", lagrangian=True))
+    assert list(verdicts) == ["td", "conservative", "lagrange"]
+
+
+def test_a_numpy_loss_is_diagnosed_too():
+    def critic_loss(q, batch, sampled_actions, log_densities, alpha):
+        by_source = np.stack(np.split(q(batch.observations, sampled_actions) - log_densities, 3, axis=2))
+        value = q(batch.observations, batch.actions)
+        soft = np.log(np.exp(by_source).sum(axis=0)).mean(axis=(1, 2))
+        terms = numpy_terms(q, batch, sampled_actions, log_densities, alpha)
+        return {"td": 0.5 * terms["td"], "conservative": alpha * (soft - value.mean(axis=1))}
+
+    found = by_term(critic_loss)
+    assert found["td"].defects == ("halved TD error",)
+    assert found["conservative"].defects == ("logsumexp over 3 values",)
+    assert "3 values, one per source, not over all 30" in found["conservative"].sentence
+    assert {verdict.asked_in for verdict in found.values()} == {"NumPy"}
+
+
+def test_no_two_known_defects_give_the_same_numbers():
+    """On every probe together, far beyond the looser tolerance; else one would be called by the other's name."""
+    hypotheses = hypotheses_of(CQLConfig(), True)
+    for term in ("td", "conservative", "lagrange"):
+        seen = {}
+        for hypothesis in hypotheses.singles:
+            numbers = [hypothesis.predict(term, probe, True) for probe in probes()]
+            for other, (name, theirs) in seen.items():
+                apart = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(numbers, theirs, strict=True))
+                own = hypothesis.defects[0].name if hypothesis.defects else "right"
+                affected = term in effects(hypothesis) or term in effects(other)
+                assert apart > 1e-3 or own == name or not affected, (term, own, name)
+            seen[hypothesis] = (hypothesis.defects[0].name if hypothesis.defects else "right", numbers)
+
+
+def effects(hypothesis):
+    right = hypotheses_of(CQLConfig(), True).right
+    return {
+        term
+        for term in ("td", "conservative", "lagrange")
+        if any(
+            not np.array_equal(hypothesis.predict(term, probe, True), right.predict(term, probe, True))
+            for probe in probes()
+        )
+    }
+
+
+def draws(q, batch, sampled_actions, log_densities, alpha):
+    return example.critic_loss(q, batch, torch.rand_like(sampled_actions), log_densities, alpha)
+
+
+def not_reduced(q, batch, sampled_actions, log_densities, alpha):
+    return {"td": q(batch.observations, batch.actions), "conservative": 0.0}
+
+
+def not_a_number(q, batch, sampled_actions, log_densities, alpha):
+    return {"td": torch.tensor(math.nan), "conservative": 0.0}
+
+
+def misnamed(q, batch, sampled_actions, log_densities, alpha):
+    return {"td_loss": 0.0, "conservative": 0.0}
+
+
+def raises(q, batch, sampled_actions, log_densities, alpha):
+    return batch.reward
+
+
+def other_arguments(q, batch):
+    return 0.0
+
+
+def nothing(q, batch, sampled_actions, log_densities, alpha):
+    q(batch.observations, sampled_actions)
+
+
+@pytest.mark.parametrize(
+    "critic_loss, said",
+    [
+        (draws, "use the sampled actions"),
+        (not_reduced, "has shape (2, 6)"),
+        (not_a_number, "its td is nan"),
+        (misnamed, "no 'td', only td_loss, conservative"),
+        (raises, "no attribute 'reward' (line"),
+        (other_arguments, "takes 2 positional arguments but 5 were given"),
+        (nothing, "its total is a NoneType"),
+    ],
+)
+def test_a_loss_that_cannot_be_judged_is_told_why(critic_loss, said):
+    with pytest.raises(UserError) as caught:
+        diagnose(critic_loss)
+    assert said in str(caught.value) and critic_loss.__name__ in str(caught.value)
+
+
+# The command.
+
+
+def run(*words: str):
+    return CliRunner().invoke(app, ["conformance", *words])
+
+
+@pytest.fixture
+def good(tmp_path):
+    file = tmp_path / "my_loss.py"
+    file.write_text(run("--example").output)
+    return file
+
+
+def test_the_example_is_short_and_right(good):
+    assert len(good.read_text().split("def ")[1].splitlines()) <= 15
+    outcome = run(f"{good}:critic_loss")
+    assert outcome.exit_code == 0
+    assert outcome.output.count("agrees") == 4
+
+
+def test_the_command_names_a_defect_and_fails(good):
+    good.write_text(good.read_text().replace(" - log_densities", ""))
+    outcome = run(f"{good}:critic_loss")
+    assert outcome.exit_code == 1
+    assert "differs: importance weights left out" in outcome.output
+    assert run(f"{good}:critic_loss", "--no-importance-weights").exit_code == 0
+    assert run(f"{good}:critic_loss", "--variant", "rho").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["none.py:critic_loss"], "the file 'none.py' does not exist"),
+        (["critic_loss"], "my_file.py:my_critic_loss"),
+        (["{file}:other"], "has no function 'other'; it has critic_loss"),
+        (["{broken}:critic_loss"], "cannot import"),
+        (["{file}:critic_loss", "--variant", "R"], "variant: 'R' is not allowed"),
+        (["{file}:critic_loss", "--spread", "3"], "no such setting"),
+        (["{file}:critic_loss", "--all"], "one of the three"),
+        ([], "one of the three"),
+        (["--all", "--variant", "rho"], "--variant goes with a function"),
+        (["{file}:critic_loss", "--out", "page.md"], "--out goes with --all"),
+    ],
+)
+def test_the_commands_mistakes(good, tmp_path, words, said):
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name")
+    outcome = run(*(word.format(file=good, broken=tmp_path / "broken.py") for word in words))
+    assert isinstance(outcome.exception, UserError) and said in str(outcome.exception), outcome
