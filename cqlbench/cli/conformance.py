@@ -39,13 +39,17 @@ def conformance(
 
     Exit code 0: every term agrees, or differs by what training does not see; 1: one does not; 2: it could not be asked.
     """
+    # Words that are no option of this command arrive as they stood, the first of them as `function`.
+    words = [*([function] if function else []), *context.args]
+    plain = [word for word in words if not word.startswith("--")]
+    function = next((word for word in plain if ":" in word), plain[0] if plain else None)
     if sum([example, everything, function is not None]) != 1:
         raise UserError("give a function as my_file.py:my_critic_loss, or --all, or --example: one of the three.")
     if out is not None and not everything:
         raise UserError("--out goes with --all.")
-    settings = read_settings(context.args)
-    if settings and function is None:
-        raise UserError(f"--{next(iter(settings)).replace('_', '-')} goes with a function.")
+    if function is None and words:
+        raise UserError(f"{words[0]} goes with a function.")
+    settings = read_settings([word for word in words if word != function])
     if function is not None:
         passed = _diagnose(function, settings)
     elif everything:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,10 @@ from cqlbench.errors import UserError
 
 # The whole loss, where that is all the function returns, and the same at alpha = 0.
 TOTAL, UNWEIGHTED = "total", "unweighted"
+
+
+# How torch's warning starts where a tensor becomes a plain number and its gradient is lost.
+LOST_GRADIENT = "Converting a tensor with requires_grad=True to a scalar"
 
 
 @dataclass(frozen=True)
@@ -102,27 +106,39 @@ class _Asker:
         self.library = self._choose(probes()[0].problem)
 
     def _choose(self, problem: Problem) -> str:
-        """torch where the function takes its tensors and returns some, else NumPy."""
-        failures = []
+        """torch where the function takes its tensors and returns some, else NumPy.
+
+        A function of arrays may take tensors too, number by number; the gradient that it loses is not its fault.
+        """
+        failures = {}
         for library in ("torch", "NumPy"):
             try:
-                answer, _ = self._call(problem, library)
+                answer, _ = self._call(problem, library, "error")
             except Exception as error:  # a user's function may raise anything
-                failures.append(f"given {library}, it raised {_describe(error)}")
+                failures[library] = error
                 continue
             if library == "NumPy" or _holds_tensors(answer):
                 return library
-        if len(failures) == 2:
-            raise UserError(f"{self.name}: " + "; ".join(failures) + ". `cqlbench conformance --example` shows a loss.")
-        return "torch"  # it takes tensors and returns plain numbers, and cannot take arrays
+        if isinstance(failures.get("torch"), UserWarning) or "torch" not in failures:
+            return "torch"  # it takes no arrays, and makes plain numbers of tensors for its own reasons
+        told = "; ".join(f"given {library}, it raised {_describe(error)}" for library, error in failures.items())
+        raise UserError(f"{self.name}: {told}. `cqlbench conformance --example` shows a loss.")
 
-    def _call(self, problem: Problem, library: str) -> tuple[Any, list[torch.Tensor]]:
+    def _call(
+        self, problem: Problem, library: str, lost_gradients: Literal["error", "ignore"] = "ignore"
+    ) -> tuple[Any, list[torch.Tensor]]:
         extra = {"threshold": problem.threshold} if self.lagrangian else {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if library == "torch":
-                return problem.ask_torch(self.critic_loss, **extra)
-            return problem.ask(self.critic_loss, **extra), []
+        always = torch.is_warn_always_enabled()
+        torch.set_warn_always(True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                warnings.filterwarnings(lost_gradients, LOST_GRADIENT)
+                if library == "torch":
+                    return problem.ask_torch(self.critic_loss, **extra)
+                return problem.ask(self.critic_loss, **extra), []
+        finally:
+            torch.set_warn_always(always)
 
     def ask(self, problem: Problem) -> dict[str, _Term]:
         try:
@@ -148,6 +164,8 @@ class _Asker:
     def _read(self, term: str, value: Any, parameters: list[torch.Tensor]) -> _Term:
         tensor = None
         try:
+            if value is None:
+                raise TypeError
             if isinstance(value, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in value):
                 value = torch.stack([torch.as_tensor(part).reshape(()) for part in value])
             if isinstance(value, torch.Tensor):

@@ -201,13 +201,14 @@ class Hypotheses:
         return self._first[term]
 
     def _undeclared(self) -> Iterator[Hypothesis]:
-        known = {hypothesis.recipe for hypothesis in (*self.singles, *self.pairs)}
+        # What two defects say, two settings of the same variant need not say.
+        defective = {hypothesis.recipe for hypothesis in (*self.singles, *self.pairs)}
         for data_term in (self._config.data_term, not self._config.data_term):
             for variant in VARIANTS:
                 config = CQLConfig.resolve({**variant, "data_term": data_term})
                 assert isinstance(config, CQLConfig)
                 recipe = recipe_of(config)
-                if recipe not in known:
+                if recipe != self.right.recipe and not (config.variant == self._config.variant and recipe in defective):
                     yield Hypothesis(recipe, undeclared=config)
 
 

@@ -206,13 +206,22 @@ def _read(
     answers: Answers,
     tolerance: float,
 ) -> _Reading:
-    matches = {}
+    matches: dict[str, Match | None] = {}
     for term, values in numbers.items():
-        over = [1.0] * len(shared) if term == "lagrange" else shared
-        unscaled = [value / factor for value, factor in zip(values, over, strict=True)]
-        scales = _over(_scales(answers), over) if term != "lagrange" else _sizes(values)
-        matches[term] = hypotheses.match(term, unscaled, scales, tolerance)
+        if term == "lagrange":
+            matches[term] = _match_lagrange(values, hypotheses, tolerance)
+        else:
+            unscaled = [value / factor for value, factor in zip(values, shared, strict=True)]
+            matches[term] = hypotheses.match(term, unscaled, _over(_scales(answers), shared), tolerance)
     return _Reading(numbers, slopes, shared, matches, tolerance)
+
+
+def _match_lagrange(values: Numbers, hypotheses: Hypotheses, tolerance: float) -> Match | None:
+    """The multiplier's loss, which some write with the multiplier and some with its logarithm."""
+    alphas = [probe.problem.alpha for probe in probes()]
+    forms = [values, [value * alpha / np.log(alpha) for value, alpha in zip(values, alphas, strict=True)]]
+    matches = [hypotheses.match("lagrange", form, _sizes(form), tolerance) for form in forms]
+    return min(filter(None, matches), key=lambda match: match.cost, default=None)
 
 
 def _shared_factors(

@@ -28,7 +28,8 @@ import torch.nn.functional as F
 def loss(q, batch, sampled_actions, log_densities, alpha{lagrangian}):
     B, A = batch.actions.shape
     N = sampled_actions.shape[1] // 3
-    obs, act, rew, next_obs, done = batch.observations, batch.actions, batch.rewards, batch.next_observations, batch.terminals
+    obs, next_obs = batch.observations, batch.next_observations
+    act, rew, done = batch.actions, batch.rewards, batch.terminals
     gamma = batch.discount
     target_q = torch.minimum(batch.next_values[0], batch.next_values[1])
     rand, pi, next_pi = sampled_actions.split(N, 1)
@@ -58,8 +59,10 @@ ANSWERS = {
     "lagrange": 'return {"td": td1 + td2, "conservative": pen1 + pen2, "lagrange": dual}',
 }
 
+Edit = tuple[str, str]
 
-def write(*edits: tuple[str, str], answer: str = "terms", lagrangian: bool = False) -> Callable:
+
+def write(*edits: Edit, answer: str = "terms", lagrangian: bool = False) -> Callable:
     source = TORCH.replace("{lagrangian}", ", threshold" if lagrangian else "")
     source = source.replace("{finish}", LAGRANGE if lagrangian else FINISH).replace("{answer}", ANSWERS[answer])
     for old, new in edits:
@@ -70,80 +73,78 @@ def write(*edits: tuple[str, str], answer: str = "terms", lagrangian: bool = Fal
     return namespace["loss"]
 
 
-def after(line: str, more: str) -> tuple[str, str]:
-    return line, f"{line}\n    {more}"
+def after(line: str, *more: str) -> Edit:
+    return line, "\n    ".join([line, *more])
+
+
+def both(line: str) -> str:
+    """The same for both critics: x# stands for x1 and x2."""
+    return line.replace("#", "1") + "; " + line.replace("#", "2")
 
 
 UNPACKED = "gamma = batch.discount"
 SPLIT = "rand_logp, pi_logp, next_logp = log_densities.split(N, 1)"
 DATA = "data1, data2 = q1.mean(), q2.mean()"
+CAT = "cat2 = torch.cat([rand2 - rand_logp, pi2 - pi_logp, next2 - next_logp], 1)"
 LSE = "lse1, lse2 = torch.logsumexp(cat1, 1).mean(), torch.logsumexp(cat2, 1).mean()"
 TD = "td1, td2 = F.mse_loss(q1, y), F.mse_loss(q2, y)"
 GAPS = "gap1, gap2 = lse1 - data1, lse2 - data2"
 WEIGHED = "pen1, pen2 = alpha * gap1, alpha * gap2"
 
-# name -> (the term that shows it, the spellings of it)
-SINGLES: dict[str, tuple[str, list[tuple[str, str]]]] = {
-    "shifted observations": (
-        "td",
-        [
-            after(UNPACKED, "obs = torch.roll(obs, 1, 0)"),
-            after(UNPACKED, "act, rew = torch.roll(act, -1, 0), torch.roll(rew, -1, 0)"),
-        ],
-    ),
-    "halved TD error": ("td", [after(TD, "td1, td2 = td1 / 2, td2 / 2")]),
-    "TD error broadcast to (B, B)": (
-        "td",
-        [(TD, "td1, td2 = ((q1[:, None] - y) ** 2).mean(), ((q2[:, None] - y) ** 2).mean()")],
-    ),
-    "terminals ignored": ("td", [("(1 - done) * target_q", "target_q")]),
-    "terminals inverted": ("td", [("(1 - done) * target_q", "done * target_q")]),
-    "discount left out": ("td", [("gamma * (1 - done)", "(1 - done)")]),
-    "larger target critic": ("td", [("torch.minimum(batch", "torch.maximum(batch")]),
-    "TD error of one critic only": ("td", [after(TD, "td2 = td1"), after(TD, "td2 = 0 * td2")]),
-    "Huber TD loss": ("td", [(TD, "td1, td2 = F.smooth_l1_loss(q1, y), F.smooth_l1_loss(q2, y)")]),
-    "constant random actions": ("conservative", [after(SPLIT, "rand = torch.ones_like(rand)")]),
-    "next actions scored at s'": ("conservative", [("q(next_pi_obs, next_pi)", "q(next_obs, next_pi)")]),
-    "all sampled actions scored at s'": (
-        "conservative",
-        [("rand_obs = pi_obs = next_pi_obs = obs", "rand_obs = pi_obs = next_pi_obs = next_obs")],
-    ),
-    "policy actions left out": ("conservative", [(LSE, "lse1, lse2 = torch.logsumexp(cat1[:, :N], 1).mean(), torch.logsumexp(cat2[:, :N], 1).mean()")]),
-    "uniform density log sqrt(d)": ("conservative", [after(SPLIT, "rand_logp = torch.full_like(rand_logp, math.log(A ** 0.5))")]),
-    "uniform density of one dimension": ("conservative", [after(SPLIT, "rand_logp = torch.full_like(rand_logp, math.log(0.5))")]),
-    "uniform density with the wrong sign": ("conservative", [after(SPLIT, "rand_logp = -rand_logp")]),
-    "importance weights left out": (
-        "conservative",
-        [after(SPLIT, "rand_logp, pi_logp, next_logp = 0 * rand_logp, 0 * pi_logp, 0 * next_logp")],
-    ),
-    "policy densities left out": ("conservative", [after(SPLIT, "pi_logp, next_logp = 0 * pi_logp, 0 * next_logp")]),
-    "log-densities added": ("conservative", [after(SPLIT, "rand_logp, pi_logp, next_logp = -rand_logp, -pi_logp, -next_logp")]),
-    "logsumexp over 3 values": (
-        "conservative",
-        [(LSE, "lse1, lse2 = (torch.cat([p.reshape(-1, 1) for p in c.split(N, 1)], 1).logsumexp(1).mean() for c in (cat1, cat2))")],
-    ),
-    "critics mixed in the logsumexp": ("conservative", [(LSE, "lse1 = lse2 = torch.logsumexp(torch.cat([cat1, cat2], 1), 1).mean()")]),
-    "smaller critic pushed down": ("conservative", [after("cat2 = torch.cat([rand2 - rand_logp, pi2 - pi_logp, next2 - next_logp], 1)", "cat1 = cat2 = torch.minimum(cat1, cat2)")]),
-    "maximum instead of logsumexp": ("conservative", [(LSE, "lse1, lse2 = cat1.max(1).values.mean(), cat2.amax(1).mean()")]),
-    "mean instead of logsumexp": ("conservative", [(LSE, "lse1, lse2 = cat1.mean(), cat2.mean()")]),
-    "logsumexp over the batch": ("conservative", [(LSE, "lse1, lse2 = torch.logsumexp(cat1, 0).mean(), torch.logsumexp(cat2, 0).mean()")]),
-    "data term left out": ("conservative", [(GAPS, "gap1, gap2 = lse1, lse2")]),
-    "data term with the wrong sign": ("conservative", [(GAPS, "gap1, gap2 = lse1 + data1, lse2 + data2")]),
-    "data term of policy actions": ("conservative", [(DATA, "data1, data2 = pi1.mean(), pi2.mean()")]),
-    "data term of the first critic only": ("conservative", [(DATA, "data1 = data2 = q1.mean()")]),
-    "weight left out": ("conservative", [(WEIGHED, "pen1, pen2 = gap1, gap2")]),
-    "weight on the logsumexp only": ("conservative", [(WEIGHED, "pen1, pen2 = alpha * lse1 - data1, alpha * lse2 - data2")]),
-    "penalty with the wrong sign": ("conservative", [(GAPS, "gap1, gap2 = data1 - lse1, data2 - lse2")]),
-    "penalty on one critic only": ("conservative", [after(WEIGHED, "pen2 = 0 * pen2")]),
-    "data term detached": ("conservative", [(DATA, "data1, data2 = q1.mean().detach(), q2.mean().detach()")]),
-    "sampled values detached": ("conservative", [after(LSE, "lse1, lse2 = lse1.detach(), lse2.detach()")]),
-}  # fmt: skip
+TD_DEFECTS: dict[str, list[Edit]] = {
+    "shifted observations": [
+        after(UNPACKED, "obs = torch.roll(obs, 1, 0)"),
+        after(UNPACKED, "act, rew = torch.roll(act, -1, 0), torch.roll(rew, -1, 0)"),
+    ],
+    "halved TD error": [after(TD, "td1, td2 = td1 / 2, td2 / 2")],
+    "TD error broadcast to (B, B)": [(TD, both("td# = ((q#[:, None] - y) ** 2).mean()"))],
+    "terminals ignored": [("(1 - done) * target_q", "target_q")],
+    "terminals inverted": [("(1 - done) * target_q", "done * target_q")],
+    "discount left out": [("gamma * (1 - done)", "(1 - done)")],
+    "larger target critic": [("torch.minimum(batch", "torch.maximum(batch")],
+    "TD error of one critic only": [after(TD, "td2 = td1"), after(TD, "td2 = 0 * td2")],
+    "Huber TD loss": [(TD, both("td# = F.smooth_l1_loss(q#, y)"))],
+}
+PENALTY_DEFECTS: dict[str, list[Edit]] = {
+    "constant random actions": [after(SPLIT, "rand = torch.ones_like(rand)")],
+    "next actions scored at s'": [("q(next_pi_obs, next_pi)", "q(next_obs, next_pi)")],
+    "all sampled actions scored at s'": [
+        ("rand_obs = pi_obs = next_pi_obs = obs", "rand_obs = pi_obs = next_pi_obs = next_obs")
+    ],
+    "policy actions left out": [(LSE, both("lse# = torch.logsumexp(cat#[:, :N], 1).mean()"))],
+    "uniform density log sqrt(d)": [after(SPLIT, "rand_logp = 0 * rand_logp + math.log(A**0.5)")],
+    "uniform density of one dimension": [after(SPLIT, "rand_logp = torch.full_like(rand_logp, math.log(0.5))")],
+    "uniform density with the wrong sign": [after(SPLIT, "rand_logp = -rand_logp")],
+    "importance weights left out": [after(CAT, both("cat# = torch.cat([rand#, pi#, next#], 1)"))],
+    "policy densities left out": [after(CAT, both("cat# = torch.cat([rand# - rand_logp, pi#, next#], 1)"))],
+    "log-densities added": [after(SPLIT, "rand_logp, pi_logp, next_logp = -rand_logp, -pi_logp, -next_logp")],
+    "logsumexp over 3 values": [
+        (LSE, both("lse# = torch.cat([p.reshape(-1, 1) for p in cat#.split(N, 1)], 1).logsumexp(1).mean()"))
+    ],
+    "critics mixed in the logsumexp": [(LSE, "lse1 = lse2 = torch.logsumexp(torch.cat([cat1, cat2], 1), 1).mean()")],
+    "smaller critic pushed down": [after(CAT, "cat1 = cat2 = torch.minimum(cat1, cat2)")],
+    "maximum instead of logsumexp": [(LSE, "lse1, lse2 = cat1.max(1).values.mean(), cat2.amax(1).mean()")],
+    "mean instead of logsumexp": [(LSE, "lse1, lse2 = cat1.mean(), cat2.mean()")],
+    "logsumexp over the batch": [(LSE, both("lse# = torch.logsumexp(cat#, 0).mean()"))],
+    "data term left out": [(GAPS, "gap1, gap2 = lse1, lse2")],
+    "data term with the wrong sign": [(GAPS, "gap1, gap2 = lse1 + data1, lse2 + data2")],
+    "data term of policy actions": [(DATA, "data1, data2 = pi1.mean(), pi2.mean()")],
+    "data term of the first critic only": [(DATA, "data1 = data2 = q1.mean()")],
+    "weight left out": [(WEIGHED, "pen1, pen2 = gap1, gap2")],
+    "weight on the logsumexp only": [(WEIGHED, both("pen# = alpha * lse# - data#"))],
+    "penalty with the wrong sign": [(GAPS, "gap1, gap2 = data1 - lse1, data2 - lse2")],
+    "penalty on one critic only": [after(WEIGHED, "pen2 = 0 * pen2")],
+    "data term detached": [(DATA, "data1, data2 = q1.mean().detach(), q2.mean().detach()")],
+    "sampled values detached": [after(CAT, "cat1, cat2 = cat1.detach(), cat2.detach()")],
+}
+TERM_OF = dict.fromkeys(TD_DEFECTS, "td") | dict.fromkeys(PENALTY_DEFECTS, "conservative")
+SINGLES = TD_DEFECTS | PENALTY_DEFECTS
 LAGRANGIAN = {
     "Lagrange loss with the wrong sign": ("dual = -0.5 * (pen1 + pen2)", "dual = 0.5 * (pen1 + pen2)"),
     "threshold added": (GAPS, "gap1, gap2 = lse1 - data1 + 2 * threshold, lse2 - data2 + 2 * threshold"),
     "threshold left out": (GAPS, "gap1, gap2 = lse1 - data1 + threshold, lse2 - data2 + threshold"),
 }
-CASES = [(name, number) for name, (_, spellings) in SINGLES.items() for number in range(len(spellings))]
+CASES = [(name, number) for name, spellings in SINGLES.items() for number in range(len(spellings))]
 
 
 def by_term(critic_loss: Callable, config: CQLConfig | None = None) -> dict[str, Verdict]:
@@ -159,8 +160,8 @@ def assert_harmless(critic_loss: Callable, config: CQLConfig | None = None) -> d
 @pytest.mark.parametrize("answer", ["terms", "critics", "total", "mean"])
 @pytest.mark.parametrize("name, number", CASES)
 def test_every_known_defect_is_named_however_the_loss_is_returned(name, number, answer):
-    term, spellings = SINGLES[name]
-    found = by_term(write(spellings[number], answer=answer))
+    term = TERM_OF[name]
+    found = by_term(write(SINGLES[name][number], answer=answer))
     assert found[term].defects == (name,), found
     assert not found[term].harmless and found[term].sentence.endswith(".")
     for other in {"td", "conservative"} - {term}:
@@ -200,7 +201,7 @@ PAIRS = [
 
 @pytest.mark.parametrize("first, second", PAIRS)
 def test_two_defects_of_one_term_are_both_named(first, second):
-    found = by_term(write(SINGLES[first][1][0], SINGLES[second][1][0]))
+    found = by_term(write(SINGLES[first][0], SINGLES[second][0]))
     assert found["conservative"].defects == (first, second), found
     assert found["td"].outcome == "agrees"
 
@@ -211,24 +212,21 @@ def test_two_defects_of_one_term_are_both_named(first, second):
 @pytest.mark.parametrize("third", ["importance weights left out", "logsumexp over 3 values"])
 @pytest.mark.parametrize("answer", ["terms", "total"])
 def test_defects_of_both_terms_are_named(first, second, third, answer):
-    found = by_term(write(*(SINGLES[name][1][0] for name in (first, second, third)), answer=answer))
+    found = by_term(write(*(SINGLES[name][0] for name in (first, second, third)), answer=answer))
     assert set(found["td"].defects) == {first, second}
     assert found["conservative"].defects == (third,)
 
 
-UNKNOWN = {
-    "a target of the other critic": ("td", (TD, "td1, td2 = F.mse_loss(q1, rew + batch.next_values[1]), F.mse_loss(q2, y)")),
-    "an error to the fourth": ("td", after(TD, "td1, td2 = (q1 - y).pow(4).mean(), (q2 - y).pow(4).mean()")),
+UNKNOWN: dict[str, tuple[str, Edit]] = {
+    "each critic its own target": ("td", (TD, both("td# = F.mse_loss(q#, rew + gamma * batch.next_values[# - 1])"))),
+    "an error to the fourth": ("td", (TD, both("td# = (q# - y).pow(4).mean()"))),
     "actions of another state": ("conservative", after(SPLIT, "rand = rand.flip(0)")),
-    "log sum of squares": ("conservative", (LSE, "lse1, lse2 = cat1.pow(2).sum(1).log().mean(), cat2.pow(2).sum(1).log().mean()")),
-    "half of the actions": ("conservative", (LSE, "lse1, lse2 = torch.logsumexp(cat1[:, ::2], 1).mean(), torch.logsumexp(cat2[:, ::2], 1).mean()")),
-    "a median": ("conservative", (LSE, "lse1, lse2 = cat1.median(1).values.mean(), cat2.median(1).values.mean()")),
-    "values clipped": ("conservative", after(LSE, "lse1 = torch.logsumexp(cat1.clamp(max=2), 1).mean()")),
-    "three defects": (
-        "conservative",
-        (LSE, "lse1, lse2 = torch.logsumexp(0.9 * cat1, 1).mean(), torch.logsumexp(1.1 * cat2, 1).mean()"),
-    ),
-}  # fmt: skip
+    "log of a sum of squares": ("conservative", (LSE, both("lse# = cat#.pow(2).sum(1).log().mean()"))),
+    "half of the actions": ("conservative", (LSE, both("lse# = torch.logsumexp(cat#[:, ::2], 1).mean()"))),
+    "a median": ("conservative", (LSE, both("lse# = cat#.median(1).values.mean()"))),
+    "values clipped": ("conservative", after(CAT, both("cat# = cat#.clamp(max=2)"))),
+    "densities tempered": ("conservative", (LSE, both("lse# = torch.logsumexp(0.9 * cat#, 1).mean()"))),
+}
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
@@ -491,7 +489,9 @@ def test_a_variant_that_was_not_declared_is_named_with_its_option(settings, opti
     verdict = by_term(variant_loss(CQLConfig(**settings), "torch"))["conservative"]
     assert (verdict.outcome, verdict.defects, verdict.harmless) == ("differs", (), False)
     assert option in verdict.sentence, verdict.sentence
-    assert by_term(example.critic_loss, CQLConfig(**settings))["conservative"].sentence.count("CQL(H)") == 1
+    assert (
+        "agrees with CQL(H), not with" in by_term(example.critic_loss, CQLConfig(**settings))["conservative"].sentence
+    )
 
 
 @pytest.mark.parametrize(
@@ -516,8 +516,15 @@ def test_softmax_weights_that_are_differentiated_are_named():
     )
 
 
-@pytest.mark.parametrize("finish", ["dual = -0.5 * (pen1 + pen2)", "dual = -(pen1 + pen2)", "dual = -torch.stack([pen1, pen2])",
-                                    "dual = -0.5 * math.log(alpha) * ((pen1 + pen2) / alpha).detach()"])  # fmt: skip
+DUALS = [
+    "dual = -0.5 * (pen1 + pen2)",
+    "dual = -(pen1 + pen2)",
+    "dual = -torch.stack([pen1, pen2])",
+    "dual = -0.5 * math.log(alpha) * ((pen1 + pen2) / alpha).detach()",
+]
+
+
+@pytest.mark.parametrize("finish", DUALS)
 def test_no_alarm_on_a_lagrangian_loss(finish):
     verdicts = assert_harmless(write(("dual = -0.5 * (pen1 + pen2)", finish), answer="lagrange", lagrangian=True))
     assert list(verdicts) == ["td", "conservative", "lagrange"]
@@ -538,31 +545,20 @@ def test_a_numpy_loss_is_diagnosed_too():
     assert {verdict.asked_in for verdict in found.values()} == {"NumPy"}
 
 
-def test_no_two_known_defects_give_the_same_numbers():
-    """On every probe together, far beyond the looser tolerance; else one would be called by the other's name."""
-    hypotheses = hypotheses_of(CQLConfig(), True)
-    for term in ("td", "conservative", "lagrange"):
-        seen = {}
-        for hypothesis in hypotheses.singles:
-            numbers = [hypothesis.predict(term, probe, True) for probe in probes()]
-            for other, (name, theirs) in seen.items():
-                apart = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(numbers, theirs, strict=True))
-                own = hypothesis.defects[0].name if hypothesis.defects else "right"
-                affected = term in effects(hypothesis) or term in effects(other)
-                assert apart > 1e-3 or own == name or not affected, (term, own, name)
-            seen[hypothesis] = (hypothesis.defects[0].name if hypothesis.defects else "right", numbers)
-
-
-def effects(hypothesis):
-    right = hypotheses_of(CQLConfig(), True).right
-    return {
-        term
-        for term in ("td", "conservative", "lagrange")
-        if any(
-            not np.array_equal(hypothesis.predict(term, probe, True), right.predict(term, probe, True))
-            for probe in probes()
-        )
-    }
+@pytest.mark.parametrize("term", ["td", "conservative", "lagrange"])
+def test_no_two_known_defects_give_the_same_numbers(term):
+    """Far beyond the looser tolerance, on some probe; else one would be called by the other's name."""
+    seen: dict[str, list[np.ndarray]] = {}
+    for hypothesis in hypotheses_of(CQLConfig(), True).singles:
+        numbers = np.concatenate([hypothesis.predict(term, probe, True).ravel() for probe in probes()])
+        name = hypothesis.defects[0].name if hypothesis.defects else "right"
+        if name != "right" and np.array_equal(numbers, seen["right"][0]):
+            continue  # it is a defect of another term
+        for other, all_theirs in seen.items():
+            for theirs in all_theirs if other != name else []:
+                assert np.max(np.abs(numbers - theirs) / np.abs(theirs)) > 1e-2, (name, other)
+        seen.setdefault(name, []).append(numbers)
+    assert len(seen) > 5
 
 
 def draws(q, batch, sampled_actions, log_densities, alpha):
@@ -629,7 +625,7 @@ def test_the_example_is_short_and_right(good):
     assert len(good.read_text().split("def ")[1].splitlines()) <= 15
     outcome = run(f"{good}:critic_loss")
     assert outcome.exit_code == 0
-    assert outcome.output.count("agrees") == 4
+    assert outcome.output.count("agree") == 4
 
 
 def test_the_command_names_a_defect_and_fails(good):
@@ -638,6 +634,7 @@ def test_the_command_names_a_defect_and_fails(good):
     assert outcome.exit_code == 1
     assert "differs: importance weights left out" in outcome.output
     assert run(f"{good}:critic_loss", "--no-importance-weights").exit_code == 0
+    assert run("--next-actions", "scored_at_s", "--no-importance-weights", f"{good}:critic_loss").exit_code == 0
     assert run(f"{good}:critic_loss", "--variant", "rho").exit_code == 1
 
 
@@ -652,7 +649,7 @@ def test_the_command_names_a_defect_and_fails(good):
         (["{file}:critic_loss", "--spread", "3"], "no such setting"),
         (["{file}:critic_loss", "--all"], "one of the three"),
         ([], "one of the three"),
-        (["--all", "--variant", "rho"], "--variant goes with a function"),
+        (["--all", "--no-data-term"], "--no-data-term goes with a function"),
         (["{file}:critic_loss", "--out", "page.md"], "--out goes with --all"),
     ],
 )
