@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,6 +24,15 @@ from cqlbench.tasks import Batch, TaskSpec
 
 SPEC = TaskSpec(observation_size=11, action_size=3)
 CPU = torch.device("cpu")
+# Of each loss after the first update, and of every parameter after UPDATES: float32 on both sides.
+LOSS_LIMIT, PARAMETER_LIMIT, UPDATES = 1e-5, 1e-4, 100
+# Settings over the dialect's own, and the batch's size.
+CASES: dict[str, tuple[dict[str, Any], int]] = {
+    "as d3rlpy has it": ({}, 32),
+    "fixed alpha": ({"lagrange_threshold": None}, 32),
+    "3 samples, 3 layers": ({"num_action_samples": 3, "depth": 3}, 32),
+    "batch of 1": ({}, 1),
+}
 
 
 class Given:
@@ -46,6 +56,15 @@ class Agreement:
     relative_difference: float
 
 
+@cache
+def compare(case: str) -> tuple[list[Agreement], float]:
+    """One of CASES: the losses of the first update, and the worst parameter after UPDATES of them."""
+    settings, size = CASES[case]
+    twins = Twins(1, **settings)
+    first, *_ = [twins.update(batch) for batch in random_batches(UPDATES, size)]
+    return first, twins.parameter_difference()
+
+
 class Twins:
     """Both sides, built from the same settings with d3rlpy's weights."""
 
@@ -58,6 +77,11 @@ class Twins:
         self.ours.noise, self.ours.penalty_noise = self.noise, self.penalty_noise  # type: ignore[assignment]
         for target, source in zip(self.our_parameters(), self.their_parameters(), strict=True):
             target.data.copy_(source)
+        modules = self.theirs.impl.modules
+        self.slopes = {
+            "temperature loss": (slopes_of(self.ours.log_temperature), slopes_of(*modules.log_temp.parameters())),
+            "Lagrange loss": (slopes_of(self.ours.log_multiplier), slopes_of(*modules.log_alpha.parameters())),
+        }
 
     @staticmethod
     def _their_settings(shared: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +108,8 @@ class Twins:
 
     def update(self, batch: Batch) -> list[Agreement]:
         """One update of both on the same noise; how far their losses are apart."""
+        for slopes in (slopes for pair in self.slopes.values() for slopes in pair):
+            slopes.clear()
         state = torch.get_rng_state()
         size, action_size = batch.actions.shape
         count = self.ours.config.num_action_samples
@@ -97,7 +123,7 @@ class Twins:
         excess = self.ours.config.cql_alpha * (ours["conservative_gap"] - (self.ours.config.lagrange_threshold or 0))
         multiplier = ours.get("lagrange_multiplier", 1.0)
         conservative = 2 * multiplier * excess
-        return [
+        agreements = [
             Agreement(term, relative_difference(torch.as_tensor(our), torch.as_tensor(float(their))))
             for term, our, their in (
                 ("critic loss", 2 * ours["td_loss"] + conservative, theirs["critic_loss"]),
@@ -107,6 +133,9 @@ class Twins:
                 ("Lagrange multiplier", multiplier, theirs["alpha"]),
             )
         ]
+        # The first slope of each is that of the multiplier's own loss, and an exponential's slope is itself.
+        first = [(term, our[0], their[0]) for term, (our, their) in self.slopes.items() if our]
+        return agreements + [Agreement(term, relative_difference(our, their)) for term, our, their in first]
 
     def parameter_difference(self) -> float:
         """The largest relative difference of any parameter tensor."""
@@ -132,6 +161,13 @@ def random_batches(count: int, size: int) -> list[Batch]:
         )
         for _ in range(count)
     ]
+
+
+def slopes_of(parameter: nn.Parameter) -> list[Tensor]:
+    """A list that grows by the parameter's slope in each loss that is differentiated from now on, a number each."""
+    slopes: list[Tensor] = []
+    parameter.register_hook(lambda slope: slopes.append(slope.reshape(())))
+    return slopes
 
 
 def relative_difference(ours: Tensor, theirs: Tensor) -> float:

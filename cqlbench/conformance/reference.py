@@ -110,8 +110,8 @@ def critic_answer(algorithm: CQL, batch: Batch, variant: Variant) -> CriticAnswe
             drawn, densities = policy_samples(algorithm, states[drawn_at], config.num_action_samples, generator)
         actions.append(drawn)
         log_densities.append(densities)
-        scored.append(pairs(states[scored_at], drawn))
-    critics, data_pairs = layers_of(algorithm.critic), pairs(batch.observations, batch.actions.numpy())
+        scored.append(pairs(states[scored_at].numpy(), drawn))
+    critics, data_pairs = layers_of(algorithm.critic), pairs(batch.observations.numpy(), batch.actions.numpy())
     sampled_pairs, push_down = np.concatenate(scored, 1), variant.push_down(np.concatenate(log_densities, 1))
     data_values = critic_values(critics, data_pairs)
     pushed, _ = push_down(critic_values(critics, sampled_pairs))
@@ -138,7 +138,7 @@ def td_targets(algorithm: CQL, batch: Batch) -> Array:
         actions, log_densities = policy_samples(
             algorithm, observations, config.target_action_samples, algorithm.noise.generator
         )
-    values = critic_values(layers_of(algorithm.target_critic), pairs(observations, actions)).min(axis=0)
+    values = critic_values(layers_of(algorithm.target_critic), pairs(observations.numpy(), actions)).min(axis=0)
     rows, best = np.arange(len(values)), values.argmax(axis=1)
     entropy = -np.exp(algorithm.log_temperature.item()) * log_densities[rows, best] if config.entropy_in_target else 0.0
     next_values = values[rows, best] + entropy
@@ -169,7 +169,7 @@ def actor_answer(algorithm: CQL, batch: Batch, critics: list[Layers], temperatur
         loss, by = oracle.actor_loss(scores, log_densities, np.array(temperature))
         through = {key: by["values"][:, None] * score_by[key] for key in ("mean", "log_std")}
     else:
-        valued = [oracle.critic_values(layers, pairs(batch.observations, actions)) for layers in critics]
+        valued = [oracle.critic_values(layers, pairs(batch.observations.numpy(), actions)) for layers in critics]
         values = np.stack([value for value, _ in valued])
         loss, by = oracle.actor_loss(values.min(axis=0), log_densities, np.array(temperature))
         by_action = sum(
@@ -211,9 +211,8 @@ def critic_values(critics: list[Layers], scored: Array) -> Array:
     return np.stack([oracle.critic_values(layers, scored)[0] for layers in critics])
 
 
-def pairs(observations: Tensor, actions: Array) -> Array:
+def pairs(observations: Array, actions: Array) -> Array:
     """What a critic is fed: (B, O), (B, A) -> (B, O + A); or (B, O), (B, M, A) -> (B, M, O + A)."""
-    states = observations.numpy()
     if actions.ndim == 3:
-        states = np.broadcast_to(states[:, None], (*actions.shape[:2], states.shape[1]))
-    return np.concatenate([states, actions], axis=-1)
+        observations = np.broadcast_to(observations[:, None], (*actions.shape[:2], observations.shape[1]))
+    return np.concatenate([observations, actions], axis=-1)
