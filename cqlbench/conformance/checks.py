@@ -57,7 +57,7 @@ class Check:
     limit: float
 
     def passes(self, code: Code) -> bool:
-        """False also where the difference is nan. What the code raises is not caught: a mutant should err, not fail."""
+        """What the code raises is not caught: a mutant should err, not fail."""
         return self.measure(code) <= self.limit
 
 
@@ -80,12 +80,13 @@ def killers(code: Code) -> list[str]:
 
 
 def difference(actual: Any, expected: Any) -> float:
-    """The largest |actual - expected| / (|expected| + 1e-6), entry by entry; infinite where the shapes differ."""
+    """The largest |actual - expected| / (|expected| + 1e-6), entry by entry; infinite for nan or another shape."""
     if isinstance(actual, torch.Tensor):
         actual = actual.detach().numpy()
     if np.shape(actual) != np.shape(expected):
         return math.inf
-    return float(np.max(np.abs(actual - expected) / (np.abs(expected) + 1e-6)))
+    largest = float(np.max(np.abs(actual - expected) / (np.abs(expected) + 1e-6)))
+    return math.inf if math.isnan(largest) else largest
 
 
 def batch_of(size: int = 16, spec: TaskSpec = SPEC) -> Batch:
@@ -116,8 +117,8 @@ def make(code: Code, config: CQLConfig, spec: TaskSpec = SPEC) -> CQL:
     for network in (algorithm.policy, algorithm.critic, algorithm.target_critic):
         network.double()
     algorithm.log_temperature.data = algorithm.log_temperature.data.double()
-    algorithm.log_multiplier.data = torch.tensor(math.log(config.initial_lagrange_multiplier), dtype=torch.float64)
     algorithm.load_state_dict(weights_of(config, spec))
+    algorithm.log_multiplier.data = torch.tensor(math.log(config.initial_lagrange_multiplier), dtype=torch.float64)
     return algorithm
 
 
@@ -450,7 +451,7 @@ def target_critics(code: Code) -> float:
 
 @check("start", 0.0)
 def start(code: Code) -> float:
-    """Weights follow from the seed alone, target critics are copies, both critics have the depth and width asked for."""
+    """Weights follow from the seed alone, target critics are copies, both critics have the layers asked for."""
     config = CQLConfig(width=8, depth=3)
     made = []
     for elsewhere in (1, 2):

@@ -80,7 +80,7 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class CriticAnswer:
-    """B states, M sampled actions: targets (B,), actions (B, M, A), log-densities (B, M), pushed down (2, B), gap (2,).
+    """Of B states and M sampled actions: (B,), (B, M, A), (B, M), (2,), (2, B), (2,).
 
     `whole` gives the loss under a weight of the gap, summed over the critics, and its gradient by every parameter.
     """

@@ -6,6 +6,7 @@ import inspect
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cqlbench.algorithms import cql
@@ -80,6 +81,12 @@ def test_a_mutant_that_no_longer_fits_the_code_is_an_error(old):
     assert load() == checks.REAL
 
 
-def test_nan_does_not_pass():
-    check = replace(checks.CHECKS[0], measure=lambda code: float("nan"))
-    assert not check.passes(checks.REAL)
+def test_nan_and_other_shapes_differ():
+    zeros = np.zeros(2)
+    assert checks.difference(zeros, zeros) == 0
+    assert checks.difference(np.array([0.0, np.nan]), zeros) == checks.difference(np.zeros((2, 2)), zeros) == np.inf
+
+
+def test_a_loss_that_becomes_nan_is_killed():
+    broken = Mutant("nan", "losses", "(values - targets).square().mean(1)", "(values - targets).mean(1).log()", "here")
+    assert "critic loss" in checks.killers(load(broken))
