@@ -61,12 +61,14 @@ def conformance(
 
 def _diagnose(function: str, settings: dict[str, str]) -> bool:
     from cqlbench.algorithms.configs import CQLConfig
-    from cqlbench.conformance.lab import describe, diagnose, load_function
+    from cqlbench.conformance.lab import SETTINGS, describe, diagnose, load_function
 
     config = CQLConfig.resolve(settings)
     assert isinstance(config, CQLConfig)
     verdicts = diagnose(load_function(function), config)
     print(f"{function} against {describe(config)}, asked in {verdicts[0].asked_in}")
+    if given := [key for key in settings if key not in SETTINGS]:
+        print(f"{', '.join(given)}: no part of the comparison, which gives the function a weight and a threshold")
     for verdict in verdicts:
         defects = f": {', '.join(verdict.defects)}" if verdict.defects else ""
         print(f"{verdict.term:>12}  {verdict.outcome}{defects}")

@@ -31,13 +31,13 @@ LOST_GRADIENT = "Converting a tensor with requires_grad=True to a scalar"
 class Answers:
     """All answers of one function.
 
-    `numbers` and `slopes` by term; slopes are a list over probes of (DIRECTIONS,), None where there is no gradient.
+    `numbers` and `slopes` by term; slopes are a list over probes of (DIRECTIONS,), of those terms that are tensors.
     """
 
     library: str
     lagrangian: bool
     numbers: dict[str, Numbers]
-    slopes: dict[str, list[Array]] | None
+    slopes: dict[str, list[Array]]
 
     @property
     def whole(self) -> bool:
@@ -68,7 +68,7 @@ def ask_all(critic_loss: CriticLoss) -> Answers:
             slope = answers[0][term].slopes_along(probe)
             if slope is not None:
                 slopes.setdefault(term, []).append(slope)
-    return Answers(asker.library, asker.lagrangian, numbers, slopes if slopes.keys() == numbers.keys() else None)
+    return Answers(asker.library, asker.lagrangian, numbers, slopes)
 
 
 @dataclass(frozen=True)

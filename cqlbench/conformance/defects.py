@@ -89,12 +89,28 @@ def soft_maximum_over_everything(sampled: Sampled) -> Array:
     return sampled.temperature * _logsumexp(exponents.reshape(*exponents.shape[:2], -1), 2)
 
 
+def smaller(next_values: Array) -> Array:
+    return next_values.min(axis=0)
+
+
+def larger(next_values: Array) -> Array:
+    return next_values.max(axis=0)
+
+
+def mean_of_both(next_values: Array) -> Array:
+    return next_values.mean(axis=0)
+
+
+def each_its_own(next_values: Array) -> Array:
+    return next_values
+
+
 def squared(values: Array, targets: Array) -> Array:
     return np.mean((values - targets) ** 2, axis=2)
 
 
 def squared_of_all_pairs(values: Array, targets: Array) -> Array:
-    return np.mean((values[..., None] - targets) ** 2, axis=(2, 3))
+    return np.mean((values[..., None] - targets[..., None, :]) ** 2, axis=(2, 3))
 
 
 def smooth_l1(values: Array, targets: Array) -> Array:
@@ -111,6 +127,11 @@ def at_policy(problem: Problem, q: Q) -> Array:
     return q(problem.observations, problem.sampled_actions[:, count : 2 * count]).mean(axis=3)
 
 
+def at_next_policy(problem: Problem, q: Q) -> Array:
+    count = problem.num_action_samples
+    return q(problem.observations, problem.sampled_actions[:, 2 * count :]).mean(axis=3)
+
+
 def at_one_policy_action(problem: Problem, q: Q) -> Array:
     return q(problem.observations, problem.sampled_actions[:, problem.num_action_samples])
 
@@ -121,7 +142,8 @@ class Recipe:
 
     # What is done to the inputs before anything else.
     inputs: tuple[Callable[[Problem], Problem], ...] = ()
-    # TD.
+    # TD: what the target takes of the two target critics, (2, B) -> (B,), or (2, B) for one target each.
+    next_values: Callable[[Array], Array] = smaller
     td_error: Callable[[Array, Array], Array] = squared
     td_weight: float = 1.0
     td_critics: Critics = OWN
@@ -151,7 +173,7 @@ class Recipe:
         """The TD term per critic, (K, 2)."""
         problem = self._prepared(problem)
         continues = problem.discount * (1.0 - problem.terminals)
-        targets = problem.rewards + continues * problem.next_values.min(axis=0)
+        targets = problem.rewards + continues * self.next_values(problem.next_values)
         error = self.td_error(q(problem.observations, problem.actions), targets)
         return self.td_weight * _of(error, self.td_critics)
 
@@ -322,14 +344,18 @@ DEFECTS = (
     Defect(
         "larger target critic",
         "the target takes the larger of the two target critics, not the smaller",
-        (
-            _given(
-                lambda problem: {
-                    "next_values": np.broadcast_to(problem.next_values.max(axis=0), (2, len(problem.rewards)))
-                }
-            ),
-        ),
-    ),  # fmt: skip
+        (_set(next_values=larger),),
+    ),
+    Defect(
+        "mean of the target critics",
+        "the target takes the mean of the two target critics, not the smaller",
+        (_set(next_values=mean_of_both),),
+    ),
+    Defect(
+        "each critic its own target",
+        "each critic's target takes its own target critic, not the smaller",
+        (_set(next_values=each_its_own),),
+    ),
     Defect(
         "TD error of one critic only",
         "only one critic has a TD error",
@@ -360,6 +386,11 @@ DEFECTS = (
         "policy actions left out",
         "only the uniform actions are used, none of the policy's",
         (_set(sources=("uniform",)),),
+    ),
+    Defect(
+        "uniform actions left out",
+        "only the policy's actions are used, none of the uniform ones",
+        (_set(sources=("policy", "next")),),
     ),
     Defect(
         "uniform density log sqrt(d)",
@@ -438,7 +469,7 @@ DEFECTS = (
     Defect(
         "data term of policy actions",
         "the policy's actions are pushed up, not the data's",
-        (_set(data_values=at_policy), _set(data_values=at_one_policy_action)),
+        tuple(_set(data_values=values) for values in (at_policy, at_one_policy_action, at_next_policy)),
     ),
     Defect(
         "data term of the first critic only",

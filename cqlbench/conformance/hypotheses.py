@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -17,6 +17,7 @@ from cqlbench.conformance.defects import (
     SAMPLED_DETACHED,
     WEIGHTS_DIFFERENTIATED,
     Defect,
+    Edit,
     Recipe,
     recipe_of,
     softmax_average,
@@ -52,6 +53,8 @@ class Hypothesis:
     recipe: Recipe
     defects: tuple[Defect, ...] = ()
     undeclared: CQLConfig | None = None
+    # The last step that led to the recipe.
+    edit: Edit = field(default=lambda recipe: recipe, compare=False)
 
     @property
     def cost(self) -> float:
@@ -118,40 +121,46 @@ class Hypotheses:
         self.lagrangian = lagrangian
         self.right = Hypothesis(recipe_of(config))
         self._config = config
-        self._first: dict[str, Array] = {}
+        self._singles: dict[str, list[Hypothesis]] = {}
+        self._all: dict[str, tuple[list[Hypothesis], Array]] = {}
 
-    @cached_property
-    def singles(self) -> list[Hypothesis]:
-        """The right one, and all with one defect."""
-        return [self.right, *_with_one_defect(self.right)]
+    def singles(self, term: str) -> list[Hypothesis]:
+        """The right one, and all with one defect that this term shows."""
+        if term not in self._singles:
+            with_one = [h for h in _with_one_defect(self.right) if self._differs(h, term)]
+            self._singles[term] = [self.right, *with_one]
+        return self._singles[term]
 
-    @cached_property
-    def pairs(self) -> list[Hypothesis]:
-        """All with two defects."""
+    def _differs(self, hypothesis: Hypothesis, term: str) -> bool:
+        return any(
+            not np.array_equal(
+                hypothesis.predict(term, probe, self.lagrangian), self.right.predict(term, probe, self.lagrangian)
+            )
+            for probe in probes()
+        )
+
+    def _pairs(self, term: str) -> list[Hypothesis]:
+        """All with two defects that this term shows."""
         return [
-            Hypothesis(second_edit(first_edit(self.right.recipe)), (first, second))
-            for first, second in combinations(DEFECTS, 2)
-            for first_edit in first.edits
-            for second_edit in second.edits
+            Hypothesis(second.edit(first.recipe), (*first.defects, *second.defects))
+            for first, second in combinations(self.singles(term)[1:], 2)
+            if first.defects != second.defects
         ]
 
-    @cached_property
-    def td_singles(self) -> list[Hypothesis]:
-        """Those of them that have a TD term of their own."""
-        distinct = {h.predict("td", probes()[0], self.lagrangian).tobytes(): h for h in reversed(self.singles)}
-        return sorted(distinct.values(), key=self.singles.index)
-
-    @cached_property
-    def all(self) -> list[Hypothesis]:
-        """Simplest first."""
-        others = list(self._undeclared())
-        bent = (hypothesis for other in others for hypothesis in _with_one_defect(other))
-        return sorted([*self.singles, *others, *self.pairs, *bent], key=lambda hypothesis: hypothesis.cost)
+    def all(self, term: str) -> tuple[list[Hypothesis], Array]:
+        """All for one term, simplest first, and what they say of the first probe, (H, K, 2), which rules out most."""
+        if term not in self._all:
+            pairs = self._pairs(term)
+            others = list(self._undeclared(pairs)) if term != "td" else []
+            bent = (hypothesis for other in others for hypothesis in _with_one_defect(other))
+            found = sorted([*self.singles(term), *others, *pairs, *bent], key=lambda hypothesis: hypothesis.cost)
+            self._all[term] = found, np.stack([h.predict(term, probes()[0], self.lagrangian) for h in found])
+        return self._all[term]
 
     def match(self, term: str, answers: Numbers, scales: list[float], tolerance: float) -> Match | None:
         """The simplest hypothesis that explains all answers of a term, or None."""
-        hypotheses = self.all
-        predicted = shaped(term, self._predictions(term), answers[0].shape[1])
+        hypotheses, predictions = self.all(term)
+        predicted = shaped(term, predictions, answers[0].shape[1])
         found: list[Match] = []
         for (with_factor, with_constant), extra in FORMS.items():
             _, _, fits = _fit(predicted, answers[0], scales[0] * tolerance, with_factor, with_constant)
@@ -194,15 +203,9 @@ class Hypotheses:
             constants.append(float(constant[0]))
         return Match(hypothesis, tuple(factors), tuple(constants), cost)
 
-    def _predictions(self, term: str) -> Array:
-        """(H, K, 2) of the first probe, which rules out nearly all."""
-        if term not in self._first:
-            self._first[term] = np.stack([h.predict(term, probes()[0], self.lagrangian) for h in self.all])
-        return self._first[term]
-
-    def _undeclared(self) -> Iterator[Hypothesis]:
-        # What two defects say, two settings of the same variant need not say.
-        defective = {hypothesis.recipe for hypothesis in (*self.singles, *self.pairs)}
+    def _undeclared(self, pairs: list[Hypothesis]) -> Iterator[Hypothesis]:
+        # What one or two defects say, settings of the same variant need not say.
+        defective = {hypothesis.recipe for hypothesis in (*self.singles("conservative"), *pairs)}
         for data_term in (self._config.data_term, not self._config.data_term):
             for variant in VARIANTS:
                 config = CQLConfig.resolve({**variant, "data_term": data_term})
@@ -221,7 +224,7 @@ def hypotheses_of(config: CQLConfig, lagrangian: bool) -> Hypotheses:
 def _with_one_defect(hypothesis: Hypothesis) -> Iterator[Hypothesis]:
     for defect in DEFECTS:
         for edit in defect.edits:
-            yield replace(hypothesis, recipe=edit(hypothesis.recipe), defects=(defect,))
+            yield replace(hypothesis, recipe=edit(hypothesis.recipe), defects=(defect,), edit=edit)
 
 
 def shaped(term: str, predicted: Array, columns: int) -> Array:

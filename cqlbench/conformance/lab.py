@@ -29,8 +29,10 @@ AGREES, CONSTANT, FACTOR, DIFFERS = "agrees", "differs by a constant", "differs 
 
 # What an unexplained term costs: more than any explanation.
 UNEXPLAINED = 100.0
-# What a factor that both terms share costs: less than a defect.
-SHARED_FACTOR = 0.5
+# What a factor that both terms share costs: more than a defect that explains all, such as a halved TD error; less where
+# a term is not explained at all, as then the whole loss is likelier to be a mean over the critics.
+SHARED_FACTOR = 1.1
+SHARED_FACTOR_BESIDE_UNKNOWN = 0.9
 
 # The settings of CQLConfig that change the loss of a given problem.
 SETTINGS = (
@@ -97,6 +99,7 @@ def load_function(path: str) -> CriticLoss:
         raise UserError(f"the file {place!r} does not exist.")
     try:
         if place.endswith(".py"):
+            sys.path.insert(0, str(Path(place).resolve().parent))  # as when python runs the file: its neighbours
             spec = importlib.util.spec_from_file_location(f"cqlbench_lab_{Path(place).stem}", place)
             assert spec and spec.loader, place
             module = importlib.util.module_from_spec(spec)
@@ -131,7 +134,8 @@ class _Reading:
     def cost(self) -> float:
         """How much it assumes. Digits that are missing count little, as long as they explain something."""
         explained = sum(UNEXPLAINED if match is None else match.cost for match in self.matches.values())
-        return explained + SHARED_FACTOR * self.is_scaled + 0.01 * (self.tolerance != TOLERANCES[0])
+        shared = SHARED_FACTOR if all(self.matches.values()) else SHARED_FACTOR_BESIDE_UNKNOWN
+        return explained + shared * self.is_scaled + 0.01 * (self.tolerance != TOLERANCES[0])
 
 
 def _readings(answers: Answers, hypotheses: Hypotheses) -> Iterator[_Reading]:
@@ -140,21 +144,21 @@ def _readings(answers: Answers, hypotheses: Hypotheses) -> Iterator[_Reading]:
     for tolerance in TOLERANCES:
         reading = _read(*_split(answers), ones, hypotheses, answers, tolerance)
         yield reading
-        if reading.cost < 1.0 + SHARED_FACTOR:
+        if reading.cost < SHARED_FACTOR:
             return
         explained = all(reading.matches.values())
         factors = _shared_factors(reading.numbers, hypotheses, _scales(answers), tolerance)
         for shared in factors:
             scaled = _read(*_split(answers), shared, hypotheses, answers, tolerance)
-            if all(scaled.matches.values()):
-                explained = True
+            if all(scaled.matches.values()) or (answers.whole and any(scaled.matches.values())):
+                explained |= all(scaled.matches.values())
                 yield scaled
         if answers.whole and not explained:
             for shared in (ones, *factors):
                 splits = list(_split_by_hypothesis(answers, shared, hypotheses, tolerance))
                 yield from splits
                 explained |= bool(splits)
-                if any(split.cost < 1.0 + SHARED_FACTOR for split in splits):
+                if any(split.cost < SHARED_FACTOR for split in splits):
                     return
         if explained:
             return
@@ -163,7 +167,7 @@ def _readings(answers: Answers, hypotheses: Hypotheses) -> Iterator[_Reading]:
 def _split(answers: Answers) -> tuple[dict[str, Numbers], dict[str, list[Array]]]:
     """Numbers and slopes by term. A whole loss at alpha = 0 is its TD term, and the rest is its penalty."""
     if not answers.whole:
-        return answers.numbers, answers.slopes or {}
+        return answers.numbers, answers.slopes
 
     def parts(given: dict[str, list[Array]]) -> dict[str, list[Array]]:
         rest = [total - td for total, td in zip(given[TOTAL], given[UNWEIGHTED], strict=True)]
@@ -179,7 +183,7 @@ def _split_by_hypothesis(
     totals = answers.numbers[TOTAL]
     ones = (1.0,) * len(totals)
     nothing = (0.0,) * len(totals)
-    for guess in hypotheses.td_singles:
+    for guess in hypotheses.singles("td"):
         td = [
             factor * shaped("td", guess.predict("td", probe, answers.lagrangian)[None], total.shape[1])[0]
             for probe, total, factor in zip(probes(), totals, shared, strict=True)
@@ -320,9 +324,9 @@ def _extras(reading: _Reading, term: str, match: Match) -> str:
     """What is not a defect: factors and constants."""
     parts = []
     if reading.is_scaled and term != "lagrange":
-        parts.append(f", {_in_words(reading.shared)} as both terms, which moves no minimum")
+        parts.append(f", {_in_words(reading.shared)} as the whole loss, which moves no minimum")
     if match.has_factor:
-        effect = "" if term == "lagrange" else ", so that alpha weighs otherwise"
+        effect = "" if term == "lagrange" else "; unless the other term is so too, alpha weighs otherwise"
         parts.append(f", {_in_words(list(match.factors))}{effect}")
     if match.has_constant:
         parts.append(f", but for {_constant_in_words(match, reading)}, which has no gradient")
@@ -333,15 +337,16 @@ def _in_words(factors: list[float]) -> str:
     """A factor, or what it is of the problem."""
     of_problem = {
         "": [1.0] * len(factors),
-        " the batch's size": [float(len(probe.problem.rewards)) for probe in probes()],
-        " alpha": [probe.problem.alpha for probe in probes()],
-        " 1 / alpha": [1.0 / probe.problem.alpha for probe in probes()],
-        " N": [float(probe.problem.num_action_samples) for probe in probes()],
+        "the batch's size": [float(len(probe.problem.rewards)) for probe in probes()],
+        "alpha": [probe.problem.alpha for probe in probes()],
+        "1 / alpha": [1.0 / probe.problem.alpha for probe in probes()],
+        "N": [float(probe.problem.num_action_samples) for probe in probes()],
     }
     for words, known in of_problem.items():
         ratios = np.array(factors) / np.array(known)
         if np.allclose(ratios, ratios[0], rtol=1e-3):
-            return f"{ratios[0]:.4g} times{words}"
+            number = f"{ratios[0]:.4g}"
+            return f"{' * '.join(part for part in (number, words) if part and (part != '1' or not words))} times"
     return "times a factor that depends on the problem"
 
 

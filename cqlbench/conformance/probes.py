@@ -1,4 +1,4 @@
-"""The problems on which a critic's loss is told from every other: same inputs under several critics, in four shapes.
+"""The problems on which a critic's loss is told from every other: same inputs under several critics, in five shapes.
 
 Between the critics of one probe nothing but Q changes, so a difference that stays the same is a constant in Q, which
 has no gradient. The shapes, scales and weights differ so that no two known defects give the same numbers.
@@ -28,10 +28,10 @@ class Scorer:
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
-        self.known: dict[tuple[bytes, bytes], Array] = {}
+        self.known: dict[tuple[bytes, bytes, int], Array] = {}
 
     def __call__(self, observations: Array, actions: Array) -> Array:
-        key = (observations.tobytes(), actions.tobytes())
+        key = (observations.tobytes(), actions.tobytes(), actions.ndim)
         if key not in self.known:
             self.known[key] = np.stack([problem.q(observations, actions) for problem in self.problems])
         return self.known[key]
@@ -80,7 +80,7 @@ class Probe:
 
 @cache
 def probes() -> list[Probe]:
-    """Always the same four."""
+    """Always the same five."""
     made = []
     for number, (batch, count, acted, scale, alpha, threshold, discount) in enumerate(
         [
@@ -88,6 +88,8 @@ def probes() -> list[Probe]:
             (5, 10, 2, 2.0, 0.7, -0.6, 0.8),
             (7, 5, 4, 4.0, 1.9, 3.1, 0.95),
             (4, 7, 1, 0.5, 5.0, 0.4, 0.7),
+            # One action per source and large Q: here the gap is negative at some states.
+            (8, 1, 2, 8.0, 2.3, 0.9, 0.85),
         ]
     ):
 

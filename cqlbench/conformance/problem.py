@@ -6,7 +6,8 @@ A critic's loss is a function
 
 of torch tensors or NumPy arrays, all float64:
 
-- `q(observations, actions)`: both critics at once, (B, O), (B, A) -> (2, B) or (B, O), (B, M, A) -> (2, B, M);
+- `q(observations, actions)`: both critics at once, (B, O), (B, A) -> (2, B) or (B, O), (B, M, A) -> (2, B, M), where
+  the observations may also come as (B, M, O); any B, so (B * M, O), (B * M, A) is as good; any float type;
 - `batch`: `observations` (B, O), `actions` (B, A), `rewards` (B,), `next_observations` (B, O), `terminals` (B,) of
   zeros and ones, `next_values` (2, B), each target critic at the policy's action in s', and `discount`;
 - `sampled_actions` (B, 3N, A): N uniform ones, then N of the policy at s, then N of the policy at s';
@@ -16,7 +17,8 @@ of torch tensors or NumPy arrays, all float64:
 The two terms add up to the loss that is minimised, alpha included; each is a number, or one per critic. A function
 may also return that loss alone. One that takes a sixth argument, `threshold`, is Lagrangian: `alpha` is then the
 multiplier, the conservative term is alpha * (gap - threshold), and the answer may also hold `lagrange`, the
-multiplier's own loss, a mean over the critics.
+multiplier's own loss: -alpha * (gap - threshold), a mean over the critics. A positive multiple of that, or log alpha in
+place of alpha, trains the same.
 """
 
 from __future__ import annotations
