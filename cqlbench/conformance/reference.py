@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -122,8 +122,10 @@ def critic_answer(algorithm: CQL, batch: Batch, variant: Variant) -> CriticAnswe
         td_loss=oracle.td_loss(data_values, targets)[0],
         pushed_down=pushed,
         gap=oracle.conservative_gap(pushed, data_values if config.data_term else None)[0],
-        whole=lambda weight: oracle.critic_loss(
-            critics, data_pairs, targets, sampled_pairs, push_down, weight, config.data_term
+        whole=cache(
+            lambda weight: oracle.critic_loss(
+                critics, data_pairs, targets, sampled_pairs, push_down, weight, config.data_term
+            )
         ),
     )
 

@@ -22,7 +22,7 @@ from cqlbench.algorithms.configs import INITIALISATIONS, CQLConfig
 from cqlbench.algorithms.cql import CQL
 from cqlbench.algorithms.dialects import DIALECTS
 from cqlbench.algorithms.registry import find_algorithm, load_class
-from cqlbench.cli.train import _read_settings
+from cqlbench.cli.settings import read_settings
 from cqlbench.diagnostics import compare_values
 from cqlbench.errors import UserError
 from cqlbench.execution import execute
@@ -673,7 +673,7 @@ def test_every_setting_survives_its_own_command_line():
 
 def run_of(words: list[str]) -> Run:
     """The run that `cqlbench train` with these words would train."""
-    given = _read_settings(words)
+    given = read_settings(words)
     protocol = {field.name: int(given.pop(field.name)) for field in dataclasses.fields(Protocol) if field.name in given}
     return make_run(given.pop("dataset"), given.pop("method"), given, Protocol(**protocol), int(given.pop("seed", 0)))
 
