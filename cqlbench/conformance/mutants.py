@@ -32,6 +32,19 @@ NAMED = (
     Mutant("terminals inverted", "losses", "(1 - terminals)", "terminals", SLIP),
     Mutant("discount left out", "losses", "discount * (1 - terminals) *", "(1 - terminals) *", SLIP),
     Mutant("larger target critic", "algorithms.sac", "actions).amin(0).max(1)", "actions).amax(0).max(1)", SLIP),
+    Mutant("mean of the target critics", "algorithms.sac", "actions).amin(0).max(1)", "actions).mean(0).max(1)", SLIP),
+    Mutant(
+        "each critic its own target",
+        "algorithms.sac",
+        "loss = td_loss(values, self.td_targets(batch))",
+        "actions = self.policy.sample_many(batch.next_observations, 1, self.noise)[0].detach()\n"
+        "        targets = [\n"
+        "            td_target(batch.rewards, batch.terminals, next_values, self.config.discount)\n"
+        "            for next_values in self.target_critic(batch.next_observations, actions)[..., 0]\n"
+        "        ]\n"
+        "        loss = torch.cat([td_loss(values[c : c + 1], targets[c]) for c in range(2)])",
+        SLIP,
+    ),
     Mutant("TD error of one critic only", "algorithms.sac", "return loss.sum(), {", "return loss[0], {", SLIP),
     Mutant(
         "Huber TD loss",
@@ -63,6 +76,7 @@ NAMED = (
         SLIP,
     ),
     Mutant("policy actions left out", "algorithms.cql", "in self.config.sources:", 'in ("uniform",):', SLIP),
+    Mutant("uniform actions left out", "algorithms.cql", "in self.config.sources:", 'in ("policy", "next"):', SLIP),
     # Their densities
     Mutant(
         "uniform density log sqrt(d)",
