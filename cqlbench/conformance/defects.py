@@ -75,6 +75,12 @@ def soft_maximum_over_sources(sampled: Sampled) -> Array:
     return sampled.temperature * _logsumexp(by_source, 3)
 
 
+def soft_maximum_over_triples(sampled: Sampled) -> Array:
+    exponents = sampled.exponents
+    neighbours = exponents.reshape(*exponents.shape[:3], sampled.count, -1)
+    return sampled.temperature * _logsumexp(neighbours, 4)
+
+
 def soft_maximum_over_critics(sampled: Sampled) -> Array:
     exponents = np.concatenate(list(np.moveaxis(sampled.exponents, 1, 0)), axis=2)[:, None]
     return sampled.temperature * np.repeat(_logsumexp(exponents, 3), 2, axis=1)
@@ -151,6 +157,7 @@ class Recipe:
     sources: tuple[str, ...] = SOURCES
     scored_at_next: tuple[str, ...] = ()
     smaller_critic: bool = False
+    smaller_reduced: bool = False
     importance_weights: bool = True
     density_sign: float = 1.0
     temperature: float = 1.0
@@ -207,6 +214,8 @@ class Recipe:
         log_densities = self.density_sign * log_densities if self.importance_weights else np.zeros(log_densities.shape)
         sampled = Sampled(values, log_densities, self.temperature, problem.num_action_samples, weigh_by)
         reduced = self.reduction(sampled)
+        if self.smaller_reduced:
+            reduced = np.repeat(reduced.min(axis=1, keepdims=True), 2, axis=1)
         pushed_down = self.share * reduced.reshape(*reduced.shape[:2], -1).mean(axis=2)
         data_values = self.data_values(problem, data_q)
         if self.smaller_data_critic:
@@ -439,12 +448,15 @@ DEFECTS = (
             _set(smaller_critic=True),
             _set(smaller_critic=True, share=0.5),
             _set(smaller_critic=True, smaller_data_critic=True),
+            _set(smaller_reduced=True),
+            _set(smaller_reduced=True, share=0.5),
+            _set(smaller_reduced=True, smaller_data_critic=True),
         ),
     ),
     Defect(
         "logsumexp over 3 values",
-        "the logsumexp runs over {sources} values, one per source, not over all {all} (N = {count})",
-        (_set(reduction=soft_maximum_over_sources),),
+        "the logsumexp runs over {sources} values, not over all {all} (N = {count})",
+        (_set(reduction=soft_maximum_over_sources), _set(reduction=soft_maximum_over_triples)),
     ),
     Defect(
         "critics mixed in the logsumexp",

@@ -261,11 +261,7 @@ def _verdict(reading: _Reading, term: str, library: str, hypotheses: Hypotheses,
         return Verdict(term, outcome, tuple(d.name for d in defects), sentence + ".", harmless, library)
 
     if match is None:
-        probe, yours = probes()[0], reading.numbers[term][0]
-        ours = shaped(term, hypotheses.right.predict(term, probe, hypotheses.lagrangian)[None], yours.shape[1])[0]
-        return verdict(
-            DIFFERS, f"differs from {declared}, cause unknown: {_show(yours[0])} where {_show(ours[0])} is right"
-        )
+        return verdict(DIFFERS, f"differs from {declared}, cause unknown: {_furthest(reading, term, hypotheses)}")
     defects, undeclared = match.hypothesis.defects, match.hypothesis.undeclared
     gradient = _gradient_defects(reading, term, match)
     if gradient is None:
@@ -288,6 +284,19 @@ def _verdict(reading: _Reading, term: str, library: str, hypotheses: Hypotheses,
         return verdict(CONSTANT, f"agrees with {declared}{extras}", harmless=True)
     seen = "value and gradient agree" if reading.slopes.get(term) and term != "lagrange" else "value agrees"
     return verdict(AGREES, f"{seen} with {declared} to {reading.tolerance:g}", harmless=True)
+
+
+def _furthest(reading: _Reading, term: str, hypotheses: Hypotheses) -> str:
+    """The answer that is furthest from what is right."""
+    told, furthest = "", -1.0
+    for probe, yours, shared in zip(probes(), reading.numbers[term], reading.shared, strict=True):
+        right = hypotheses.right.predict(term, probe, hypotheses.lagrangian)[None]
+        ours = shared * shaped(term, right, yours.shape[1])[0]
+        apart = np.abs(yours - ours).max(axis=1) / np.abs(ours).max()
+        if apart.max() > furthest:
+            furthest, worst = apart.max(), int(apart.argmax())
+            told = f"{_show(yours[worst])} where {_show(ours[worst])} is right"
+    return told
 
 
 def _gradient_defects(reading: _Reading, term: str, match: Match) -> tuple[Defect, ...] | None:
@@ -361,11 +370,11 @@ def _constant_in_words(match: Match, reading: _Reading) -> str:
     alphas = np.array([probe.problem.alpha for probe in probes()])
     constants = np.array(match.constants) / np.array(match.factors)
     for words, count in counts.items():
-        ratios = constants / (alphas * np.log(count))
-        if np.allclose(ratios, ratios[0], rtol=1e-3):
+        logarithms = alphas * np.log(count)
+        if np.allclose(constants, constants[0] / logarithms[0] * logarithms, rtol=1e-3, atol=1e-6):
             return f"alpha times the logarithm of {words} (a mean of exponentials, not a sum)"
     return "a constant in Q"
 
 
 def _show(numbers: Array) -> str:
-    return ", ".join(f"{number:.6g}" for number in numbers)
+    return ", ".join(f"{number:.5g}" for number in numbers)

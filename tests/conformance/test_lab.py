@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -124,10 +125,14 @@ PENALTY_DEFECTS: dict[str, list[Edit]] = {
     "policy densities left out": [after(CAT, both("cat# = torch.cat([rand# - rand_logp, pi#, next#], 1)"))],
     "log-densities added": [after(SPLIT, "rand_logp, pi_logp, next_logp = -rand_logp, -pi_logp, -next_logp")],
     "logsumexp over 3 values": [
-        (LSE, both("lse# = torch.cat([p.reshape(-1, 1) for p in cat#.split(N, 1)], 1).logsumexp(1).mean()"))
+        (LSE, both("lse# = torch.cat([p.reshape(-1, 1) for p in cat#.split(N, 1)], 1).logsumexp(1).mean()")),
+        (LSE, both("lse# = cat#.reshape(B, N, 3).logsumexp(2).mean()")),
     ],
     "critics mixed in the logsumexp": [(LSE, "lse1 = lse2 = torch.logsumexp(torch.cat([cat1, cat2], 1), 1).mean()")],
-    "smaller critic pushed down": [after(CAT, "cat1 = cat2 = torch.minimum(cat1, cat2)")],
+    "smaller critic pushed down": [
+        after(CAT, "cat1 = cat2 = torch.minimum(cat1, cat2)"),
+        (LSE, "lse1 = lse2 = torch.minimum(cat1.logsumexp(1), cat2.logsumexp(1)).mean()"),
+    ],
     "maximum instead of logsumexp": [(LSE, "lse1, lse2 = cat1.max(1).values.mean(), cat2.amax(1).mean()")],
     "mean instead of logsumexp": [(LSE, "lse1, lse2 = cat1.mean(), cat2.mean()")],
     "logsumexp over the batch": [(LSE, both("lse# = torch.logsumexp(cat#, 0).mean()"))],
@@ -536,7 +541,60 @@ def test_no_alarm_on_a_lagrangian_loss(finish):
     assert list(verdicts) == ["td", "conservative", "lagrange"]
 
 
-def test_a_numpy_loss_is_diagnosed_too():
+NUMPY = """
+import numpy as np
+
+def loss(q, batch, sampled_actions, log_densities, alpha):
+    size, count = log_densities.shape
+    data = q(batch.observations, batch.actions)
+    target = batch.rewards + batch.discount * (1.0 - batch.terminals) * batch.next_values.min(axis=0)
+    error = data - target
+    scores = q(batch.observations, sampled_actions)
+    densities = np.exp(log_densities)
+    soft = np.log(np.einsum("cbm,bm->cb", np.exp(scores), 1.0 / densities))
+    return {"td": np.square(error).mean(axis=1), "conservative": alpha * (soft - data).mean(axis=1)}
+"""
+NUMPY_DEFECTS = {
+    ("TD error broadcast to (B, B)",): [
+        ("data - target", "data[:, :, None] - target"),
+        ("mean(axis=1), ", "mean(axis=(1, 2)), "),
+    ],
+    ("terminals ignored",): [(" * (1.0 - batch.terminals)", "")],
+    ("larger target critic", "discount left out"): [("next_values.min", "next_values.max"), ("batch.discount * ", "")],
+    ("shifted observations",): [("error = data", "error = q(np.roll(batch.observations, 1, axis=0), batch.actions)")],
+    ("importance weights left out",): [("1.0 / densities", "np.ones_like(densities)")],
+    ("log-densities added",): [("1.0 / densities", "densities")],
+    ("maximum instead of logsumexp", "weight left out"): [("soft = ", "soft = scores.max(axis=2)  # "), ("alpha * ", "")],
+    ("all sampled actions scored at s'",): [("q(batch.observations, sampled", "q(batch.next_observations, sampled")],
+    ("constant random actions", "data term left out"): [
+        ("scores = ", "sampled_actions[:, : count // 3] = 1.0\n    scores = "),
+        ("(soft - data)", "soft"),
+    ],
+}  # fmt: skip
+
+
+def write_numpy(*edits: Edit) -> Callable:
+    source = NUMPY
+    for old, new in edits:
+        assert source.count(old) == 1, (old, source.count(old))
+        source = source.replace(old, new)
+    namespace: dict = {}
+    exec(compile(source, "user_loss", "exec"), namespace)
+    return namespace["loss"]
+
+
+@pytest.mark.parametrize("names", NUMPY_DEFECTS)
+def test_known_defects_of_a_numpy_loss_are_named(names):
+    found = by_term(write_numpy(*NUMPY_DEFECTS[names]))
+    assert {name for verdict in found.values() for name in verdict.defects} == set(names), found
+    assert {verdict.asked_in for verdict in found.values()} == {"NumPy"}
+
+
+def test_no_alarm_on_the_numpy_loss_without_a_defect():
+    assert_harmless(write_numpy())
+
+
+def test_a_numpy_loss_is_told_over_how_many_values_its_logsumexp_runs():
     def critic_loss(q, batch, sampled_actions, log_densities, alpha):
         by_source = np.stack(np.split(q(batch.observations, sampled_actions) - log_densities, 3, axis=2))
         value = q(batch.observations, batch.actions)
@@ -547,7 +605,7 @@ def test_a_numpy_loss_is_diagnosed_too():
     found = by_term(critic_loss)
     assert found["td"].defects == ("halved TD error",)
     assert found["conservative"].defects == ("logsumexp over 3 values",)
-    assert "3 values, one per source, not over all 30" in found["conservative"].sentence
+    assert "3 values, not over all 30" in found["conservative"].sentence
     assert {verdict.asked_in for verdict in found.values()} == {"NumPy"}
 
 
@@ -640,6 +698,25 @@ def test_the_command_names_a_defect_and_fails(good):
     assert run(f"{good}:critic_loss", "--no-importance-weights").exit_code == 0
     assert run("--next-actions", "scored_at_s", "--no-importance-weights", f"{good}:critic_loss").exit_code == 0
     assert run(f"{good}:critic_loss", "--variant", "rho").exit_code == 1
+
+
+def test_the_page_shows_what_the_command_says(good, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "conformance.md"
+    shown = page.read_text().split("```console\n$ cqlbench ")[1].split("```")[0]
+    command, _, output = shown.partition("\n")
+    text = good.read_text()
+    over_three = "((sampled_values - log_densities).unflatten(2, (3, -1)), 2).mean(2)"
+    good.write_text(text.replace("(sampled_values - log_densities, 2)", over_three))
+    assert good.read_text() != text
+    monkeypatch.chdir(good.parent)
+    outcome = run(*command.split()[1:])
+    assert (outcome.exit_code, outcome.output) == (1, output)
+
+
+def test_the_file_may_import_its_neighbours(good):
+    (good.parent / "neighbour_of_my_loss.py").write_text(good.read_text())
+    good.write_text("from neighbour_of_my_loss import critic_loss")
+    assert run(f"{good}:critic_loss").exit_code == 0
 
 
 @pytest.mark.parametrize(
