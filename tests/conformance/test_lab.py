@@ -564,7 +564,10 @@ NUMPY_DEFECTS = {
     ("shifted observations",): [("error = data", "error = q(np.roll(batch.observations, 1, axis=0), batch.actions)")],
     ("importance weights left out",): [("1.0 / densities", "np.ones_like(densities)")],
     ("log-densities added",): [("1.0 / densities", "densities")],
-    ("maximum instead of logsumexp", "weight left out"): [("soft = ", "soft = scores.max(axis=2)  # "), ("alpha * ", "")],
+    ("maximum instead of logsumexp", "weight left out"): [
+        ("soft = ", "soft = scores.max(axis=2)  # "),
+        ("alpha * ", ""),
+    ],
     ("all sampled actions scored at s'",): [("q(batch.observations, sampled", "q(batch.next_observations, sampled")],
     ("constant random actions", "data term left out"): [
         ("scores = ", "sampled_actions[:, : count // 3] = 1.0\n    scores = "),
