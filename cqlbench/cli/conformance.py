@@ -1,4 +1,4 @@
-"""`cqlbench conformance`: is this loss really CQL?"""
+"""`cqlbench conformance | dialects`: is this loss really CQL, and whose?"""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from cqlbench.errors import UserError
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds `conformance`."""
+    """Adds `conformance` and `dialects`."""
     app.command(
         context_settings=TAKES_SETTINGS,
         epilog="Example: cqlbench conformance --example > my_loss.py && cqlbench conformance my_loss.py:critic_loss",
     )(conformance)
+    app.command(epilog="Example: cqlbench dialects | grep -e setting -e cql_alpha")(dialects)
 
 
 def conformance(
@@ -61,7 +62,7 @@ def conformance(
 
 def _diagnose(function: str, settings: dict[str, str]) -> bool:
     from cqlbench.algorithms.configs import CQLConfig
-    from cqlbench.conformance.lab import SETTINGS, describe, diagnose, load_function
+    from cqlbench.conformance.lab.verdicts import SETTINGS, describe, diagnose, load_function
 
     config = CQLConfig.resolve(settings)
     assert isinstance(config, CQLConfig)
@@ -90,5 +91,12 @@ def _check_all(out: Path | None) -> bool:
 def _show_example() -> bool:
     from importlib.resources import files
 
-    print(files("cqlbench.conformance").joinpath("example.py").read_text(), end="")
+    print(files("cqlbench.conformance.lab").joinpath("example.py").read_text(), end="")
     return True
+
+
+def dialects() -> None:
+    """Print every setting in which the dialects cql@paper, cql@authors, ... differ, as a markdown table."""
+    from cqlbench.conformance.differences import markdown
+
+    print(markdown(), end="")

@@ -18,8 +18,8 @@ import torch
 from cqlbench.algorithms.configs import CQLConfig
 from cqlbench.algorithms.cql import CQL
 from cqlbench.conformance import oracle
-from cqlbench.conformance.mutation import Code, load
 from cqlbench.conformance.oracle import Array, Layers
+from cqlbench.conformance.planted.mutation import Code, load
 from cqlbench.conformance.reference import (
     AT_S,
     TARGETS,

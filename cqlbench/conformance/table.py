@@ -11,10 +11,11 @@ from pathlib import Path
 
 from cqlbench.algorithms.configs import CQLConfig
 from cqlbench.algorithms.dialects import DIALECTS
-from cqlbench.conformance import against_d3rlpy, checks, mutants
-from cqlbench.conformance.adapter import adapter
-from cqlbench.conformance.lab import AGREES, Verdict, diagnose
-from cqlbench.conformance.mutation import Code, Mutant, load
+from cqlbench.conformance import against_d3rlpy, checks
+from cqlbench.conformance.lab.verdicts import AGREES, Verdict, diagnose
+from cqlbench.conformance.planted import mutants
+from cqlbench.conformance.planted.adapter import adapter
+from cqlbench.conformance.planted.mutation import Code, Mutant, load
 from cqlbench.conformance.reference import AT_S, PAPER_SOURCES, Variant, weighted
 from cqlbench.errors import UserError
 from cqlbench.writers import write_text

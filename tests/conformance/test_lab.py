@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from cqlbench.algorithms.configs import CQLConfig
 from cqlbench.cli import app
-from cqlbench.conformance import example
-from cqlbench.conformance.hypotheses import hypotheses_of
-from cqlbench.conformance.lab import Verdict, diagnose
-from cqlbench.conformance.probes import probes
+from cqlbench.conformance.lab import example
+from cqlbench.conformance.lab.hypotheses import hypotheses_of
+from cqlbench.conformance.lab.probes import probes
+from cqlbench.conformance.lab.verdicts import Verdict, diagnose
 from cqlbench.errors import UserError
 
 # A loss written in another manner than ours: two critics by name, actions by source, one line for one thought.

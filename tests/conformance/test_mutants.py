@@ -11,9 +11,9 @@ import pytest
 
 from cqlbench.algorithms import cql
 from cqlbench.conformance import checks, table
-from cqlbench.conformance.defects import DEFECTS
-from cqlbench.conformance.mutants import MUTANTS, NAMED
-from cqlbench.conformance.mutation import Mutant, load
+from cqlbench.conformance.lab.defects import DEFECTS
+from cqlbench.conformance.planted.mutants import MUTANTS, NAMED
+from cqlbench.conformance.planted.mutation import Mutant, load
 from cqlbench.errors import UserError
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cqlbench.algorithms.configs import CQLConfig
-from cqlbench.conformance.mutation import Code
-from cqlbench.conformance.problem import CriticLoss
+from cqlbench.conformance.lab.problem import CriticLoss
+from cqlbench.conformance.planted.mutation import Code
 from cqlbench.tasks import Batch, TaskSpec
 
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from cqlbench.algorithms.configs import CQLConfig
 from cqlbench.conformance import oracle
+from cqlbench.conformance.lab.probes import Q
+from cqlbench.conformance.lab.problem import Problem
 from cqlbench.conformance.oracle import Array
-from cqlbench.conformance.probes import Q
-from cqlbench.conformance.problem import Problem
 
 SOURCES = ("uniform", "policy", "next")
 # Which critic stands where each critic's number should: (0, 1) is right, None leaves a critic out.
@@ -46,6 +46,10 @@ Reduction = Callable[[Sampled], Array]
 
 def soft_maximum(sampled: Sampled) -> Array:
     return sampled.temperature * _logsumexp(sampled.exponents, 3)
+
+
+def soft_maximum_of_cold_densities(sampled: Sampled) -> Array:
+    return sampled.temperature * _logsumexp((sampled.values - sampled.log_densities) / sampled.temperature, 3)
 
 
 def softmax_average(sampled: Sampled) -> Array:
@@ -472,6 +476,11 @@ DEFECTS = (
         "mean instead of logsumexp",
         "the mean of the values is taken, not the logsumexp",
         (_set(reduction=average), _set(reduction=average_of_exponents)),
+    ),
+    Defect(
+        "densities divided by the temperature",
+        "the temperature divides Q minus the log-density, not Q alone",
+        (_set(reduction=soft_maximum_of_cold_densities),),
     ),
     Defect(
         "logsumexp over the batch",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from cqlbench.conformance.mutation import Mutant
+from cqlbench.conformance.planted.mutation import Mutant
 
 SLIP = "plausible slip"
 
@@ -243,18 +243,18 @@ NAMED = (
         SLIP,
         {"variant": "rho"},
     ),
-)
-
-# Inside it too, but nothing that the lab has a name for.
-UNNAMED = (
     Mutant(
         "densities divided by the temperature",
         "losses",
         "exponents = exponents - log_densities",
         "exponents = exponents - log_densities / temperature",
-        SLIP,
+        "the authors, young-geng, CORL, where the temperature is not 1",
         {"penalty_temperature": 0.5},
     ),
+)
+
+# Inside it too, but nothing that the lab has a name for.
+UNNAMED = (
     Mutant(
         "variance over N - 1",
         "losses",

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from cqlbench.conformance.hypotheses import TERMS, Numbers
+from cqlbench.conformance.lab.hypotheses import TERMS, Numbers
+from cqlbench.conformance.lab.probes import Probe, probes
+from cqlbench.conformance.lab.problem import CriticLoss, Problem
 from cqlbench.conformance.oracle import Array
-from cqlbench.conformance.probes import Probe, probes
-from cqlbench.conformance.problem import CriticLoss, Problem
 from cqlbench.errors import UserError
 
 # The whole loss, where that is all the function returns, and the same at alpha = 0.

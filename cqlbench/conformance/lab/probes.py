@@ -12,8 +12,8 @@ from functools import cache, cached_property
 
 import numpy as np
 
+from cqlbench.conformance.lab.problem import Problem, make_problem
 from cqlbench.conformance.oracle import Array, Layers
-from cqlbench.conformance.problem import Problem, make_problem
 from cqlbench.seeding import generator_for
 
 Q = Callable[[Array, Array], Array]

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from cqlbench.algorithms.configs import CQLConfig
-from cqlbench.conformance.asking import TOTAL, UNWEIGHTED, Answers, ask_all
-from cqlbench.conformance.defects import Defect
-from cqlbench.conformance.hypotheses import Hypotheses, Match, Numbers, hypotheses_of, shaped
+from cqlbench.conformance.lab.asking import TOTAL, UNWEIGHTED, Answers, ask_all
+from cqlbench.conformance.lab.defects import Defect
+from cqlbench.conformance.lab.hypotheses import Hypotheses, Match, Numbers, hypotheses_of, shaped
+from cqlbench.conformance.lab.probes import probes
+from cqlbench.conformance.lab.problem import CriticLoss
 from cqlbench.conformance.oracle import Array
-from cqlbench.conformance.probes import probes
-from cqlbench.conformance.problem import CriticLoss
 from cqlbench.errors import UserError
 
 # Relative: for float64 all the way, and for a loss that goes through float32 somewhere.

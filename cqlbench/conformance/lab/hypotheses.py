@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cqlbench.algorithms.configs import CQLConfig
-from cqlbench.conformance.defects import (
+from cqlbench.conformance.lab.defects import (
     DATA_DETACHED,
     DEFECTS,
     SAMPLED_DETACHED,
@@ -22,8 +22,8 @@ from cqlbench.conformance.defects import (
     recipe_of,
     softmax_average,
 )
+from cqlbench.conformance.lab.probes import DIRECTIONS, STEP, Probe, probes
 from cqlbench.conformance.oracle import Array
-from cqlbench.conformance.probes import DIRECTIONS, STEP, Probe, probes
 
 TERMS = ("td", "conservative", "lagrange")
 # One number per probe, pair of critics and, where given, critic: a list over probes of (K, C), C 1 or 2.

@@ -1,0 +1,1 @@
+"""Anyone's critic loss: asked, compared with every known defect, and judged term by term."""

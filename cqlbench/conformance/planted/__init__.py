@@ -1,0 +1,1 @@
+"""Our own loss with a known defect planted in its text."""
