@@ -110,11 +110,11 @@ class _Asker:
 
         A function of arrays may take tensors too, number by number; the gradient that it loses is not its fault.
         """
-        failures = {}
+        failures: dict[str, BaseException] = {}
         for library in ("torch", "NumPy"):
             try:
                 answer, _ = self._call(problem, library, "error")
-            except Exception as error:  # a user's function may raise anything
+            except (Exception, SystemExit) as error:  # a user's function may raise anything, or end all
                 failures[library] = error
                 continue
             if library == "NumPy" or _holds_tensors(answer):
@@ -143,7 +143,7 @@ class _Asker:
     def ask(self, problem: Problem) -> dict[str, _Term]:
         try:
             answer, parameters = self._call(problem, self.library)
-        except Exception as error:  # a user's function may raise anything
+        except (Exception, SystemExit) as error:  # a user's function may raise anything, or end all
             raise UserError(f"{self.name}: given {self.library}, it raised {_describe(error)}.") from error
         if not isinstance(answer, Mapping):
             return {TOTAL: self._read(TOTAL, answer, parameters)}
@@ -193,7 +193,7 @@ def _holds_tensors(answer: Any) -> bool:
     return isinstance(answer, torch.Tensor)
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     """What was raised, and the last line of the user's own code on the way to it."""
     frames = traceback.extract_tb(error.__traceback__)
     others = (str(Path(__file__).parent), "site-packages")

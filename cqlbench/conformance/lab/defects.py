@@ -1,5 +1,7 @@
 """A critic's loss as a recipe of steps, and every known defect as an edit of that recipe. NumPy only.
 
+What is right is the oracle's: its reductions are called, not written again.
+
 Two defects together are two edits, so nothing has to be written for a pair. Shapes: K pairs of critics, B states, N
 actions per source, M actions in all.
 """
@@ -26,13 +28,17 @@ OWN: Critics = (0, 1)
 
 @dataclass(frozen=True)
 class Sampled:
-    """What a reduction is given: values (K, 2, B, M), their log-densities (B, M), T, N, and values to weigh by."""
+    """What a reduction is given: values (K, 2, B, M), their log-densities (B, M), T, N, values to weigh by.
+
+    And the values of the data's actions, (K, 2, B).
+    """
 
     values: Array
     log_densities: Array
     temperature: float
     count: int
     weigh_by: Array
+    at_data: Array
 
     @property
     def exponents(self) -> Array:
@@ -45,20 +51,27 @@ Reduction = Callable[[Sampled], Array]
 
 
 def soft_maximum(sampled: Sampled) -> Array:
-    return sampled.temperature * _logsumexp(sampled.exponents, 3)
+    value, _ = oracle.soft_maximum(_flat(sampled.values), sampled.log_densities, sampled.temperature)
+    return value.reshape(sampled.values.shape[:3])
 
 
 def soft_maximum_of_cold_densities(sampled: Sampled) -> Array:
-    return sampled.temperature * _logsumexp((sampled.values - sampled.log_densities) / sampled.temperature, 3)
+    return soft_maximum(replace(sampled, log_densities=sampled.log_densities / sampled.temperature))
+
+
+def soft_maximum_with_data(sampled: Sampled) -> Array:
+    exponents = np.concatenate([sampled.exponents, sampled.at_data[..., None] / sampled.temperature], axis=3)
+    return sampled.temperature * _logsumexp(exponents, 3)
 
 
 def softmax_average(sampled: Sampled) -> Array:
-    weights = np.exp((sampled.weigh_by - sampled.weigh_by.max(axis=3, keepdims=True)) / sampled.temperature)
-    return np.sum(weights * sampled.values, axis=3) / weights.sum(axis=3)
+    _, by = oracle.softmax_average(_flat(sampled.weigh_by), sampled.temperature)
+    return np.sum(by["sampled_values"].reshape(sampled.weigh_by.shape) * sampled.values, axis=3)
 
 
 def average(sampled: Sampled) -> Array:
-    return sampled.values
+    value, _ = oracle.plain_average(_flat(sampled.values))
+    return value.reshape(sampled.values.shape[:3])
 
 
 def average_of_exponents(sampled: Sampled) -> Array:
@@ -216,7 +229,8 @@ class Recipe:
         values, log_densities = self._score(problem, sampled_q)
         weigh_by, _ = self._score(problem, weigh_q)
         log_densities = self.density_sign * log_densities if self.importance_weights else np.zeros(log_densities.shape)
-        sampled = Sampled(values, log_densities, self.temperature, problem.num_action_samples, weigh_by)
+        at_data = sampled_q(problem.observations, problem.actions)
+        sampled = Sampled(values, log_densities, self.temperature, problem.num_action_samples, weigh_by, at_data)
         reduced = self.reduction(sampled)
         if self.smaller_reduced:
             reduced = np.repeat(reduced.min(axis=1, keepdims=True), 2, axis=1)
@@ -319,6 +333,8 @@ def _uniform_actions(value: float) -> Edit:
 
     return _given(change)
 
+
+PENALTY_LEFT_OUT = Defect("penalty left out", "it is 0 everywhere: there is no penalty", (_set(critics=(None, None)),))
 
 # In the order in which two of them are applied.
 DEFECTS = (
@@ -483,6 +499,18 @@ DEFECTS = (
         (_set(reduction=soft_maximum_of_cold_densities),),
     ),
     Defect(
+        "data's action in the unweighted logsumexp",
+        "the data's action is in the logsumexp, and no value is divided by the density of its action "
+        "(the authors' min_q_version=2; cql_importance_sample=False in young-geng and CORL)",
+        (_set(reduction=soft_maximum_with_data, importance_weights=False),),
+    ),
+    Defect(
+        "data's action in the logsumexp",
+        "the data's action is in the logsumexp (as in the authors' min_q_version=2, but beside values divided by "
+        "their density)",
+        (_set(reduction=soft_maximum_with_data),),
+    ),
+    Defect(
         "logsumexp over the batch",
         "the logsumexp runs over the states of the batch",
         (_set(reduction=soft_maximum_over_batch), _set(reduction=soft_maximum_over_everything)),
@@ -507,6 +535,7 @@ DEFECTS = (
         "alpha weighs the sampled actions but not the data's: (alpha * lse) - data",
         (_set(weight_on_data=False),),
     ),
+    PENALTY_LEFT_OUT,
     Defect("penalty with the wrong sign", "the penalty is subtracted", (_set(sign=-1.0),)),
     Defect(
         "penalty on one critic only",
@@ -539,11 +568,15 @@ def _logsumexp(exponents: Array, axis: int) -> Array:
     return np.squeeze(top, axis) + np.log(np.exp(exponents - top).sum(axis=axis))
 
 
+def _flat(values: Array) -> Array:
+    """(K, 2, B, M) -> (2K, B, M), as the oracle has it: it counts critics, not pairs of them."""
+    return values.reshape(-1, *values.shape[2:])
+
+
 def _robust_averages(radius: float) -> Reduction:
     def robust_average(sampled: Sampled) -> Array:
-        pairs, critics, states, actions = sampled.values.shape
-        value, _ = oracle.robust_average(sampled.values.reshape(pairs * critics, states, actions), radius)
-        return value.reshape(pairs, critics, states)
+        value, _ = oracle.robust_average(_flat(sampled.values), radius)
+        return value.reshape(sampled.values.shape[:3])
 
     return robust_average
 

@@ -14,6 +14,7 @@ from cqlbench.algorithms.configs import CQLConfig
 from cqlbench.conformance.lab.defects import (
     DATA_DETACHED,
     DEFECTS,
+    PENALTY_LEFT_OUT,
     SAMPLED_DETACHED,
     WEIGHTS_DIFFERENTIATED,
     Defect,
@@ -110,6 +111,8 @@ class Match:
 
 # What a free factor or constant adds to a hypothesis's cost: more than one defect that explains everything exactly.
 FORMS = {(False, False): 0.0, (False, True): 1.2, (True, False): 1.3, (True, True): 2.4}
+# A prediction that moves by less is a rounded constant.
+NOTHING = 1e-9
 # A factor is between these; one of 0 would explain everything.
 SMALLEST_FACTOR, LARGEST_FACTOR = 1e-3, 1e3
 
@@ -127,7 +130,7 @@ class Hypotheses:
     def singles(self, term: str) -> list[Hypothesis]:
         """The right one, and all with one defect that this term shows."""
         if term not in self._singles:
-            with_one = [h for h in _with_one_defect(self.right) if self._differs(h, term)]
+            with_one = [h for h in _with_one_defect(self.right) if self._differs(h, term) and self._explains(h, term)]
             self._singles[term] = [self.right, *with_one]
         return self._singles[term]
 
@@ -137,6 +140,12 @@ class Hypotheses:
                 hypothesis.predict(term, probe, self.lagrangian), self.right.predict(term, probe, self.lagrangian)
             )
             for probe in probes()
+        )
+
+    def _explains(self, hypothesis: Hypothesis, term: str) -> bool:
+        """Whether it moves with Q: what is 0 for every critic would explain any 0, and only one defect is that."""
+        return hypothesis.defects == (PENALTY_LEFT_OUT,) or any(
+            np.ptp(hypothesis.predict(term, probe, self.lagrangian), axis=0).max() > NOTHING for probe in probes()
         )
 
     def _pairs(self, term: str) -> list[Hypothesis]:
@@ -153,7 +162,8 @@ class Hypotheses:
             pairs = self._pairs(term)
             others = list(self._undeclared(pairs)) if term != "td" else []
             bent = (hypothesis for other in others for hypothesis in _with_one_defect(other))
-            found = sorted([*self.singles(term), *others, *pairs, *bent], key=lambda hypothesis: hypothesis.cost)
+            several = [h for h in (*others, *pairs, *bent) if self._explains(h, term)]
+            found = sorted([*self.singles(term), *several], key=lambda hypothesis: hypothesis.cost)
             self._all[term] = found, np.stack([h.predict(term, probes()[0], self.lagrangian) for h in found])
         return self._all[term]
 

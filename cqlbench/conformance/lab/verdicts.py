@@ -13,7 +13,7 @@ import numpy as np
 
 from cqlbench.algorithms.configs import CQLConfig
 from cqlbench.conformance.lab.asking import TOTAL, UNWEIGHTED, Answers, ask_all
-from cqlbench.conformance.lab.defects import Defect
+from cqlbench.conformance.lab.defects import PENALTY_LEFT_OUT, Defect
 from cqlbench.conformance.lab.hypotheses import Hypotheses, Match, Numbers, hypotheses_of, shaped
 from cqlbench.conformance.lab.probes import probes
 from cqlbench.conformance.lab.problem import CriticLoss
@@ -30,9 +30,9 @@ AGREES, CONSTANT, FACTOR, DIFFERS = "agrees", "differs by a constant", "differs 
 # What an unexplained term costs: more than any explanation.
 UNEXPLAINED = 100.0
 # What a factor that both terms share costs: more than a defect that explains all, such as a halved TD error; less where
-# a term is not explained at all, as then the whole loss is likelier to be a mean over the critics.
+# a term is not explained at all or is 0, as then the whole loss is likelier to be a mean over the critics.
 SHARED_FACTOR = 1.1
-SHARED_FACTOR_BESIDE_UNKNOWN = 0.9
+SHARED_FACTOR_OF_ONE_TERM = 0.9
 
 # The settings of CQLConfig that change the loss of a given problem.
 SETTINGS = (
@@ -71,7 +71,7 @@ def diagnose(critic_loss: CriticLoss, config: CQLConfig | None = None) -> list[V
     answers = ask_all(critic_loss)
     hypotheses = hypotheses_of(config, answers.lagrangian)
     reading = min(_readings(answers, hypotheses), key=lambda reading: reading.cost)
-    return [_verdict(reading, term, answers.library, hypotheses, describe(config)) for term in reading.numbers]
+    return [_verdict(reading, term, answers.library, hypotheses, config) for term in reading.numbers]
 
 
 def describe(config: CQLConfig) -> str:
@@ -81,13 +81,18 @@ def describe(config: CQLConfig) -> str:
     return f"CQL({config.variant})" + (f" with {settings}" if settings else "")
 
 
-def _options(config: CQLConfig) -> str:
-    """The options that declare a variant."""
-    words = []
-    for key, value in ({"variant": config.variant} | config.changed()).items():
-        option = key.replace("_", "-")
-        words.append(f"--{option} {value}" if isinstance(value, str) else f"--{'' if value else 'no-'}{option}")
-    return " ".join(words)
+def _advice(declared: CQLConfig, found: CQLConfig) -> str:
+    """What to change in the options that declared one variant so that they declare another."""
+    new, old = ({k: v for k, v in config.changed().items() if k in SETTINGS} for config in (found, declared))
+    added = [_option(key, value) for key, value in new.items() if old.get(key) != value]
+    left_out = [_option(key, value) for key, value in old.items() if key not in new]
+    told = [f"{verb} {' '.join(options)}" for verb, options in (("declare", added), ("leave out", left_out)) if options]
+    return f"{' and '.join(told)} if that is meant"
+
+
+def _option(key: str, value: object) -> str:
+    option = key.replace("_", "-")
+    return f"--{'' if value else 'no-'}{option}" if isinstance(value, bool) else f"--{option} {value}"
 
 
 def load_function(path: str) -> CriticLoss:
@@ -107,7 +112,7 @@ def load_function(path: str) -> CriticLoss:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(place)
-    except Exception as error:  # a user's file may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a user's file may raise anything while it is imported, or end all
         raise UserError(f"cannot import {place!r} ({type(error).__name__}: {error}).") from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -133,8 +138,10 @@ class _Reading:
     @property
     def cost(self) -> float:
         """How much it assumes. Digits that are missing count little, as long as they explain something."""
-        explained = sum(UNEXPLAINED if match is None else match.cost for match in self.matches.values())
-        shared = SHARED_FACTOR if all(self.matches.values()) else SHARED_FACTOR_BESIDE_UNKNOWN
+        matches = self.matches.values()
+        explained = sum(UNEXPLAINED if match is None else match.cost for match in matches)
+        both = all(match is not None and PENALTY_LEFT_OUT not in match.hypothesis.defects for match in matches)
+        shared = SHARED_FACTOR if both else SHARED_FACTOR_OF_ONE_TERM
         return explained + shared * self.is_scaled + 0.01 * (self.tolerance != TOLERANCES[0])
 
 
@@ -254,8 +261,8 @@ def _over(scales: list[float], shared: list[float]) -> list[float]:
     return [scale / factor for scale, factor in zip(scales, shared, strict=True)]
 
 
-def _verdict(reading: _Reading, term: str, library: str, hypotheses: Hypotheses, declared: str) -> Verdict:
-    match = reading.matches[term]
+def _verdict(reading: _Reading, term: str, library: str, hypotheses: Hypotheses, config: CQLConfig) -> Verdict:
+    match, declared = reading.matches[term], describe(config)
 
     def verdict(outcome: str, sentence: str, defects: tuple[Defect, ...] = (), harmless: bool = False) -> Verdict:
         return Verdict(term, outcome, tuple(d.name for d in defects), sentence + ".", harmless, library)
@@ -270,14 +277,13 @@ def _verdict(reading: _Reading, term: str, library: str, hypotheses: Hypotheses,
     extras = _extras(reading, term, match)
     if defects or gradient:
         found = _sentences((*defects, *gradient), match)
-        aside = f"; the rest is {describe(undeclared)}, not {declared}" if undeclared else ""
+        aside = ""
+        if undeclared:
+            aside = f"; the rest is {describe(undeclared)}, not {declared} ({_advice(config, undeclared)})"
         return verdict(DIFFERS, f"{found}{extras}{aside}", (*defects, *gradient))
     if undeclared:
-        options = _options(undeclared)
-        return verdict(
-            DIFFERS,
-            f"agrees with {describe(undeclared)}{extras}, not with {declared}; declare {options} if that is meant",
-        )
+        advice = _advice(config, undeclared)
+        return verdict(DIFFERS, f"agrees with {describe(undeclared)}{extras}, not with {declared}; {advice}")
     if match.has_factor or (reading.is_scaled and term != "lagrange"):
         return verdict(FACTOR, f"agrees with {declared}{extras}", harmless=term == "lagrange" or not match.has_factor)
     if match.has_constant:
@@ -304,12 +310,16 @@ def _gradient_defects(reading: _Reading, term: str, match: Match) -> tuple[Defec
     slopes = reading.slopes.get(term)
     if slopes is None or term == "lagrange":
         return ()
+    # As with numbers, what is small beside another term's carries no more digits.
+    sizes = [max(np.abs(slope).max() for slope in of_probe) for of_probe in zip(*reading.slopes.values(), strict=True)]
 
     def explained(without: tuple[Defect, ...]) -> bool:
-        for probe, slope, factor, shared in zip(probes(), slopes, match.factors, reading.shared, strict=True):
+        for probe, slope, size, factor, shared in zip(
+            probes(), slopes, sizes, match.factors, reading.shared, strict=True
+        ):
             full = factor * shared * match.hypothesis.slopes(term, probe)
             expected = factor * shared * match.hypothesis.slopes(term, probe, without) if without else full
-            scale = max(np.abs(full).max(), np.abs(slope).max())
+            scale = max(np.abs(full).max(), size)
             if np.abs(slope - expected).max() > SLOPE_LOOSENESS * reading.tolerance * scale:
                 return False
         return True

@@ -144,6 +144,22 @@ NAMED = (
         "exponents = sampled_values.amin(0).expand_as(sampled_values) / temperature",
         SLIP,
     ),
+    Mutant(
+        "data's action in the unweighted logsumexp",
+        "algorithms.cql",
+        "densities = log_densities if self.config.importance_weights else None",
+        "densities = None\n"
+        "                values = torch.cat([values, self.critic(batch.observations, batch.actions)[..., None]], 2)",
+        "an option of the authors, young-geng, CORL",
+    ),
+    Mutant(
+        "data's action in the logsumexp",
+        "algorithms.cql",
+        "densities = log_densities if self.config.importance_weights else None",
+        "densities = torch.nn.functional.pad(log_densities, (0, 1))\n"
+        "                values = torch.cat([values, self.critic(batch.observations, batch.actions)[..., None]], 2)",
+        SLIP,
+    ),
     Mutant("maximum instead of logsumexp", "losses", "torch.logsumexp(exponents, dim=2)", "exponents.amax(2)", SLIP),
     Mutant("mean instead of logsumexp", "losses", "torch.logsumexp(exponents, dim=2)", "exponents.mean(2)", SLIP),
     Mutant(
@@ -185,6 +201,13 @@ NAMED = (
         "return loss + self.config.cql_alpha * gap.sum(), metrics",
         "pushed_up = 0 if data_values is None else data_values.mean(1)\n"
         "            return loss + (self.config.cql_alpha * (gap + pushed_up) - pushed_up).sum(), metrics",
+        SLIP,
+    ),
+    Mutant(
+        "penalty left out",
+        "algorithms.cql",
+        "return loss + self.config.cql_alpha * gap.sum(), metrics",
+        "return loss, metrics",
         SLIP,
     ),
     Mutant(
