@@ -42,14 +42,16 @@ def conformance(
     """
     # Words that are no option of this command arrive as they stood, the first of them as `function`.
     words = [*([function] if function else []), *context.args]
-    plain = [word for word in words if not word.startswith("--")]
-    function = next((word for word in plain if ":" in word), plain[0] if plain else None)
+    function = _function_among(words)
+    if function is None and words:
+        option = words[0].partition("=")[0]
+        if example or everything:
+            raise UserError(f"{option} goes with a function, not with --all or --example.")
+        raise UserError(f"{option} goes with a function, which is missing; add it as my_file.py:my_critic_loss.")
     if sum([example, everything, function is not None]) != 1:
         raise UserError("give a function as my_file.py:my_critic_loss, or --all, or --example: one of the three.")
     if out is not None and not everything:
         raise UserError("--out goes with --all.")
-    if function is None and words:
-        raise UserError(f"{words[0]} goes with a function.")
     settings = read_settings([word for word in words if word != function])
     if function is not None:
         passed = _diagnose(function, settings)
@@ -58,6 +60,16 @@ def conformance(
     else:
         passed = _show_example()
     raise typer.Exit(0 if passed else 1)
+
+
+def _function_among(words: list[str]) -> str | None:
+    """A function by its colon, or by its file where the colon was forgotten; a first word that is no option is meant.
+
+    Any other word is a setting's value.
+    """
+    plain = [word for word in words if not word.startswith("--")]
+    named = [word for word in plain if ":" in word or word.endswith(".py")]
+    return next(iter(named or (plain if words[:1] == plain[:1] else [])), None)
 
 
 def _diagnose(function: str, settings: dict[str, str]) -> bool:
@@ -69,7 +81,9 @@ def _diagnose(function: str, settings: dict[str, str]) -> bool:
     verdicts = diagnose(load_function(function), config)
     print(f"{function} against {describe(config)}, asked in {verdicts[0].asked_in}")
     if given := [key for key in settings if key not in SETTINGS]:
-        print(f"{', '.join(given)}: no part of the comparison, which gives the function a weight and a threshold")
+        print(f"{', '.join(given)}: not part of what a critic's loss is asked, which gives it every number")
+    if "lagrange_threshold" in given:
+        print("lagrange_threshold: a threshold is tested by taking a sixth argument, `threshold`")
     for verdict in verdicts:
         defects = f": {', '.join(verdict.defects)}" if verdict.defects else ""
         print(f"{verdict.term:>12}  {verdict.outcome}{defects}")
