@@ -20,7 +20,7 @@ from cqlbench.conformance.lab import example
 from cqlbench.conformance.lab.defects import recipe_of
 from cqlbench.conformance.lab.hypotheses import hypotheses_of
 from cqlbench.conformance.lab.probes import Scorer, probes
-from cqlbench.conformance.lab.verdicts import Verdict, diagnose
+from cqlbench.conformance.lab.verdicts import SETTINGS, Verdict, diagnose
 from cqlbench.errors import UserError
 
 # A loss written in another manner than ours: two critics by name, actions by source, one line for one thought.
@@ -520,6 +520,19 @@ def test_a_variant_that_was_not_declared_is_named_with_its_option(settings, opti
     assert verdict.sentence.endswith(f"not with CQL(H); declare {option} if that is meant."), verdict.sentence
     sentence = by_term(example.critic_loss, CQLConfig(**settings))["conservative"].sentence
     assert "agrees with CQL(H), not with" in sentence and sentence.endswith(f"; leave out {option} if that is meant.")
+
+
+def test_the_page_says_which_settings_count_and_which_are_not_guessed():
+    page = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text()
+    paragraph = page.split("settings of\n[CQL's config]")[1].split("\n\n")[0]
+    assert {word for word in paragraph.split("`")[1::2] if word in CQLConfig().settings()} == set(SETTINGS)
+    assert "`penalty_temperature` other than 1 and a\n`variance_radius` are not guessed" in page
+    for settings in (
+        {"penalty_temperature": 2.0},
+        {"variant": "variance", "sampling_distribution": "policy", "variance_radius": 0.5},
+    ):
+        verdict = by_term(variant_loss(CQLConfig(**settings), "torch"))["conservative"]
+        assert "cause unknown" in verdict.sentence and verdict.defects == ()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ The two terms add up to the loss that is minimised, alpha included; each is a nu
 may also return that loss alone. One that takes a sixth argument, `threshold`, is Lagrangian: `alpha` is then the
 multiplier, the conservative term is alpha * (gap - threshold), and the answer may also hold `lagrange`, the
 multiplier's own loss: -alpha * (gap - threshold), a mean over the critics. A positive multiple of that, or log alpha in
-place of alpha, trains the same.
+place of alpha, moves the multiplier the same way.
 """
 
 from __future__ import annotations
