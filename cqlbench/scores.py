@@ -1,4 +1,4 @@
-"""From run folders to three tables: one row per evaluation, one per run, one per comparison of values.
+"""From run folders to four tables: a row per evaluation, per run, per comparison of values, per training metric.
 
 Scores are stored 0-1 (0: the reference random policy, 1: the reference expert) and only ever printed x100.
 """
@@ -23,6 +23,7 @@ from cqlbench.writers import aside
 SCORES = "scores.csv"
 RUNS = "runs.csv"
 VALUES = "values.csv"
+TRAINING = "training.csv"
 
 # In runs.csv, a method's value of each axis that it sweeps stands under this prefix; empty where it does not sweep it.
 AXIS = "axis_"
@@ -37,6 +38,7 @@ RUN_COLUMNS = [
     "updates_per_second", "peak_memory_mb", "code_fingerprint", "code_version", "dataset_hash", "warning", "folder",
 ]  # fmt: skip
 VALUE_COLUMNS = ["dataset", "method", "seed", *runs.VALUE_COLUMNS]
+TRAINING_COLUMNS = ["dataset", "method", "seed", "update", "metric", "value"]
 
 
 def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
@@ -157,6 +159,26 @@ def collect_values(suite: Suite, results: Path) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=VALUE_COLUMNS)
     return table.sort_values(["dataset", "method", "seed", "start", "update"], ignore_index=True)
+
+
+def collect_training(suite: Suite, results: Path) -> pd.DataFrame:
+    """What each run logged last of its training (losses, entropy, multipliers): TRAINING_COLUMNS, a row per metric."""
+    rows = [
+        {
+            "dataset": run.dataset,
+            "method": method.label,
+            "seed": run.seed,
+            "update": int(last["update"]),
+            "metric": metric,
+            "value": value,
+        }
+        for method, run, folder in _folders(suite, results)
+        for last in _read_run_table(folder / runs.TRAIN)[-1:]
+        for metric, value in last.items()
+        if metric != "update"
+    ]
+    table = pd.DataFrame(rows, columns=TRAINING_COLUMNS)
+    return table.sort_values(["dataset", "method", "seed", "metric"], ignore_index=True)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -76,6 +76,8 @@ def write_run(family: str, run: Run, folder: Path, rng: np.random.Generator, bro
     pd.DataFrame(evaluations, columns=["update", "episodes", "return_mean", "return_std"]).to_csv(
         folder / runs.EVALUATION, index=False
     )
+    losses = [(point, 0.5 * point, 1.25) for point in points]
+    pd.DataFrame(losses, columns=["update", "td_loss", "temperature"]).to_csv(folder / runs.TRAIN, index=False)
     columns = [
         "update", "start", "states", "predicted_value", "predicted_value_mean", "true_discounted_return",
         "true_standard_error", "difference_mean", "difference_standard_error", "q_data", "q_policy", "q_uniform",

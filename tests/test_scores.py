@@ -9,7 +9,15 @@ from synthetic_runs import REF_MAX, REF_MIN, make_results, make_suite
 
 from cqlbench import runs
 from cqlbench.errors import UserError
-from cqlbench.scores import SCORE_COLUMNS, collect_runs, collect_scores, collect_values, read_table, write_table
+from cqlbench.scores import (
+    SCORE_COLUMNS,
+    collect_runs,
+    collect_scores,
+    collect_training,
+    collect_values,
+    read_table,
+    write_table,
+)
 
 
 def test_one_row_per_evaluation_with_the_contract_columns(tmp_path):
@@ -36,6 +44,18 @@ def test_values_are_those_of_states_of_the_data(tmp_path):
         there = data.loc[(row.dataset, row.method, row.seed, row.update)]
         assert row.predicted_value == there["predicted_value"]
         assert row.true_discounted_return == there["true_discounted_return"]
+
+
+def test_training_is_what_each_run_logged_last(tmp_path):
+    suite = make_suite(tmp_path)
+    make_results(suite, tmp_path)
+    training = collect_training(suite, tmp_path)
+    assert set(training["metric"]) == {"td_loss", "temperature"}
+    losses = training[training["metric"] == "td_loss"]
+    assert (losses["value"] == 0.5 * losses["update"]).all()
+    assert not losses.duplicated(["dataset", "method", "seed"]).any()
+    started = collect_runs(suite, tmp_path).query("update > 0")
+    assert len(losses) == len(started)
 
 
 def test_missing_and_failed_runs_are_named(tmp_path):

@@ -29,8 +29,18 @@ def scores(
     results: Results = Path("results"),
     out: Annotated[Path | None, typer.Option(help="Where to write; <results>/suites/<name> where left out.")] = None,
 ) -> None:
-    """Collects a suite's run folders into scores.csv, runs.csv and values.csv."""
-    from cqlbench.scores import RUNS, SCORES, VALUES, collect_runs, collect_scores, collect_values, write_table
+    """Collects a suite's run folders into scores.csv, runs.csv, values.csv and training.csv."""
+    from cqlbench.scores import (
+        RUNS,
+        SCORES,
+        TRAINING,
+        VALUES,
+        collect_runs,
+        collect_scores,
+        collect_training,
+        collect_values,
+        write_table,
+    )
     from cqlbench.suites import load_suite
 
     suite = load_suite(suite_file)
@@ -39,6 +49,7 @@ def scores(
     write_table(collect_scores(suite, results), folder / SCORES)
     write_table(runs, folder / RUNS)
     write_table(collect_values(suite, results), folder / VALUES)
+    write_table(collect_training(suite, results), folder / TRAINING)
     counts = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().sort_index().items())
     print(f"{folder}: {len(runs)} runs ({counts})")
 

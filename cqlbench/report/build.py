@@ -18,7 +18,7 @@ from cqlbench.figures import FOLDER as FIGURES
 from cqlbench.figures import figure_names
 from cqlbench.report.figure_texts import FIGURE_TEXTS, sweep_text
 from cqlbench.runs import readable
-from cqlbench.scores import RUNS, SCORES, VALUES, read_table, write_table
+from cqlbench.scores import RUNS, SCORES, TRAINING, VALUES, read_table, write_table
 from cqlbench.statistics import CONFIDENCE, REPETITIONS
 from cqlbench.statistics import FOLDER as STATISTICS
 from cqlbench.suites import Suite
@@ -145,7 +145,7 @@ def _figure(folder: Path, name: str) -> dict[str, Any]:
 
 def _table_names(folder: Path) -> list[str]:
     statistics = sorted(path.relative_to(folder).as_posix() for path in (folder / STATISTICS).glob("*.csv"))
-    return [SCORES, RUNS, VALUES, CLAIMS, *statistics]
+    return [SCORES, RUNS, VALUES, TRAINING, CLAIMS, *statistics]
 
 
 def _file(folder: Path, name: str) -> dict[str, str]:
