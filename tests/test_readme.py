@@ -11,7 +11,12 @@ PAGES = [TOP / "README.md", TOP / "results" / "README.md", *sorted((TOP / "docs"
 
 @pytest.mark.parametrize(
     ("page", "suite"),
-    [("README.md", "quick"), ("docs/findings.md", "hopper-medium"), ("docs/findings.md", "hopper-random-expert")],
+    [
+        ("README.md", "quick"),
+        ("docs/findings.md", "hopper-medium"),
+        ("docs/findings.md", "hopper-random-expert"),
+        ("docs/findings.md", "dialects"),
+    ],
 )
 def test_a_page_quotes_a_suite_as_committed(page, suite):
     summary = (TOP / "results" / "reference" / suite / "summary.md").read_text().strip()
