@@ -135,7 +135,7 @@ NAMED = (
         "losses",
         "torch.logsumexp(exponents, dim=2)",
         "torch.logsumexp(exponents, dim=(0, 2)).expand(2, -1)",
-        "unifloral",
+        "noted of unifloral, not in it at 223f98d",
     ),
     Mutant(
         "smaller critic pushed down",
@@ -150,7 +150,7 @@ NAMED = (
         "densities = log_densities if self.config.importance_weights else None",
         "densities = None\n"
         "                values = torch.cat([values, self.critic(batch.observations, batch.actions)[..., None]], 2)",
-        "an option of the authors, young-geng, CORL",
+        "unifloral; an option of the authors, young-geng, CORL",
     ),
     Mutant(
         "data's action in the logsumexp",
@@ -230,7 +230,7 @@ NAMED = (
         "losses",
         "return -(lagrange_multiplier(log_multiplier)",
         "return (lagrange_multiplier(log_multiplier)",
-        "torchrl, where the multiplier is above 2",
+        "noted of torchrl, not in it at 010c84f",
         {"lagrange_threshold": 2.0},
     ),
     Mutant(
