@@ -6,6 +6,7 @@ from itertools import combinations
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic_runs import SUITE, make_results, make_suite
 
@@ -13,6 +14,7 @@ from cqlbench import statistics, style
 from cqlbench.algorithms.registry import ALGORITHMS
 from cqlbench.figures import SUFFIXES, draw_figures, figure_names
 from cqlbench.figures.score_and_value import score_and_value
+from cqlbench.figures.sweeps import sweep
 from cqlbench.scores import RUNS, SCORES, VALUES, collect_runs, collect_scores, collect_values, read_table, write_table
 
 matplotlib.use("Agg")
@@ -149,3 +151,12 @@ def test_looks_do_not_depend_on_the_company():
     assert style.colour("my-method") == style.colour("my-method") != style.colour("cql")
     assert style.ordered(["zeta", "bc", "alpha", "cql"]) == ["cql", "bc", "alpha", "zeta"]
     assert style.label("d3rlpy-cql cql_alpha=10", "d3rlpy-cql") == "d3rlpy CQL, cql_alpha = 10"
+
+
+def test_a_swept_switch_is_shown_in_words():
+    row = {"axis": "layer_norm", "family": "cql", "dataset": "hopper/medium-v0", "lowest": 0.1, "highest": 0.3}
+    table = pd.DataFrame(
+        [{**row, "value": value, "score_mean": 0.2, "predicted_value": None} for value in (False, True)]
+    )
+    figure = sweep({"sweep": table}, "layer_norm")
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["false", "true"]

@@ -18,6 +18,9 @@ def sweep(tables: Tables, axis: str) -> Figure:
     import pandas as pd
 
     table = tables["sweep"][tables["sweep"]["axis"] == axis].copy()
+    # A switch is two words, not 0 and 1.
+    switches = {"True": "true", "False": "false"}
+    table["value"] = [switches.get(str(value), value) for value in table["value"]]
     # Words (null, sample) stand among the numbers; then the values are only ordered places.
     sizes = pd.to_numeric(table["value"], errors="coerce")
     words = sizes.isna().any()
