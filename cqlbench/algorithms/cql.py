@@ -36,6 +36,10 @@ class CQL(SAC):
         self.lagrange_optimiser = torch.optim.Adam([self.log_multiplier], config.lagrange_learning_rate, fused=True)
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """SAC's loss plus cql_alpha times the gap: equations 1 to 4, by the config.
+
+        With a Lagrange multiplier the penalty is that of appendix F, and the multiplier takes its own step here.
+        """
         loss, metrics = super().critic_loss(batch)
         data_values = self.critic(batch.observations, batch.actions) if self.config.data_term else None
         gap = conservative_gap(self.pushed_down(batch), data_values)
