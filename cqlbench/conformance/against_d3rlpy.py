@@ -19,7 +19,7 @@ from cqlbench.algorithms.configs import CQLConfig, D3rlpyCQLConfig
 from cqlbench.algorithms.cql import CQL
 from cqlbench.algorithms.d3rlpy import D3rlpyCQL
 from cqlbench.algorithms.dialects import D3rlpy
-from cqlbench.networks.noise import Shape
+from cqlbench.networks.noise import Noise, Shape
 from cqlbench.tasks import Batch, TaskSpec
 
 SPEC = TaskSpec(observation_size=11, action_size=3)
@@ -35,7 +35,7 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
-class Given:
+class Given(Noise):
     """Noise that was drawn elsewhere, handed out in order."""
 
     def __init__(self) -> None:
@@ -45,6 +45,7 @@ class Given:
         assert self.draws[0].shape == shape, (self.draws[0].shape, shape)
         return self.draws.popleft()
 
+    # Whichever is asked for, it was drawn as such.
     uniform = normal
 
 
@@ -74,7 +75,7 @@ class Twins:
         assert isinstance(ours, CQLConfig) and isinstance(theirs, D3rlpyCQLConfig)
         self.ours, self.theirs = CQL(SPEC, ours, seed, CPU), D3rlpyCQL(SPEC, theirs, seed, CPU)
         self.noise, self.penalty_noise = Given(), Given()
-        self.ours.noise, self.ours.penalty_noise = self.noise, self.penalty_noise  # type: ignore[assignment]
+        self.ours.noise, self.ours.penalty_noise = self.noise, self.penalty_noise
         for target, source in zip(self.our_parameters(), self.their_parameters(), strict=True):
             target.data.copy_(source)
         modules = self.theirs.impl.modules

@@ -43,14 +43,18 @@ def adapter(code: Code, config: CQLConfig) -> CriticLoss:
     Weight, threshold, discount and number of actions are the problem's.
     """
 
-    class Recording(code.sac.SAC):  # type: ignore[name-defined]
+    # Loaded at run time, so no type checker knows them.
+    sac: Any = code.sac.SAC
+    cql: Any = code.cql.CQL
+
+    class Recording(sac):
         """Between SAC and CQL: keeps the TD loss that CQL adds its term to."""
 
         def critic_loss(self, batch: Batch) -> Any:
             self.td_loss, metrics = super().critic_loss(batch)
             return self.td_loss, metrics
 
-    class Asked(code.cql.CQL, Recording):  # type: ignore[name-defined]
+    class Asked(cql, Recording):
         pass
 
     def terms(
