@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 import resource
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ from cqlbench.evaluation import EpisodeResult, evaluate
 from cqlbench.normalisation import Normaliser
 from cqlbench.provenance import describe_machine, describe_provenance
 from cqlbench.runs import Run
+from cqlbench.stopwatch import Stopwatch
 from cqlbench.tasks import Task, TaskSpec
 from cqlbench.training import Diverged, Replay, draw_transitions, train
 from cqlbench.writers import CsvWriter, aside, write_json
@@ -72,10 +72,12 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
     """Trains and evaluates `run` and fills `folder`; returns its status, `done` or `diverged`.
 
     Everything but `timing.json` is a function of the dataset's content, the config, the seed, the code and the device.
+    That file says where the time went: `imports` (from the start of the process to this call), `loading` (reading the
+    dataset, building the method, saving its policy), `training` and `evaluation`, wall clock and CPU.
     Raises UserError where the dataset is not there, is too small, or the device is not to be had.
     """
+    stopwatch = Stopwatch(before="imports")
     prepare_process()
-    began = time.perf_counter()
     where = find_device(device)
     dataset = load(run.dataset, datasets)
     if run.config.num_transitions is not None:
@@ -92,6 +94,7 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
     replay = Replay(dataset, normaliser, where)
     algorithm = build_algorithm(run, dataset.task, where)
     judge = _Judge(run, dataset, normaliser, algorithm, folder)
+    stopwatch.lap("loading")
     points = set(run.protocol.evaluation_points())
     status: dict[str, Any] = {"status": "done", "reason": None, "update": run.protocol.updates}
 
@@ -102,23 +105,26 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
                 log.write({"update": update} | metrics)
                 progress.trained(update, metrics)
                 if update in points:
+                    stopwatch.lap("training")
                     progress.evaluated(update, judge.evaluate(update))
+                    stopwatch.lap("evaluation")
         except Diverged as error:
             # No evaluation here: parameters that are not numbers cannot act. Those before it count.
             status = {"status": "diverged", "reason": str(error), "update": error.update}
+        stopwatch.lap("training")
     tensors = {name: tensor.contiguous() for name, tensor in algorithm.state_dict().items()}
     with aside(folder / runs.POLICY) as beside:
         save_file(tensors | normaliser.state_dict(), beside)
 
-    total = time.perf_counter() - began
-    training = total - judge.seconds
+    stopwatch.lap("loading")
+    seconds = stopwatch.seconds
     write_json(
         folder / runs.TIMING,
         {
-            "seconds_total": total,
-            "seconds_training": training,
-            "seconds_evaluation": judge.seconds,
-            "updates_per_second": status["update"] / training,
+            # Without the imports, which do not grow with the run.
+            "seconds_total": sum(seconds.values()) - seconds["imports"],
+            **stopwatch.timings(),
+            "updates_per_second": status["update"] / seconds["training"],
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
         | describe_machine(),
@@ -145,13 +151,13 @@ def evaluate_run(folder: Path, episodes: int) -> list[EpisodeResult]:
 
 
 class _Judge:
-    """Evaluates a run as it goes, into its three tables, and keeps the time this takes."""
+    """Evaluates a run as it goes, into its three tables."""
 
     def __init__(
         self, run: Run, dataset: OfflineDataset, normaliser: Normaliser, algorithm: Algorithm, folder: Path
     ) -> None:
         self.run, self.dataset, self.normaliser, self.algorithm = run, dataset, normaliser, algorithm
-        self.folder, self.seconds = folder, 0.0
+        self.folder = folder
 
     def __enter__(self) -> _Judge:
         self.open_tables = ExitStack()
@@ -169,7 +175,6 @@ class _Judge:
 
     def evaluate(self, update: int) -> float:
         """One evaluation point; returns its mean return."""
-        began = time.perf_counter()
         protocol = self.run.protocol
         results = evaluate(self.algorithm, self.dataset.task, self.normaliser, self.run.seed, protocol.episodes)
         returns = np.array([result.return_ for result in results])
@@ -190,5 +195,4 @@ class _Judge:
                 self.algorithm, self.dataset, self.normaliser, discount, self.run.seed, protocol.value_states
             ):
                 self.values.write({"update": update} | row)
-        self.seconds += time.perf_counter() - began
         return float(returns.mean())

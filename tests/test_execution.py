@@ -36,7 +36,12 @@ def test_two_runs_of_one_seed_leave_the_same_bytes(results, tmp_path, method):
     assert json.loads((tmp_path / "first" / runs.STATUS).read_text())["status"] == "done"
     with (tmp_path / "first" / runs.EVALUATION).open() as file:
         assert [row["update"] for row in csv.DictReader(file)] == ["20", "40"]
-    assert json.loads((tmp_path / "first" / runs.TIMING).read_text())["threads"] == 1
+    timing = json.loads((tmp_path / "first" / runs.TIMING).read_text())
+    assert timing["threads"] == 1
+    works = ("loading", "training", "evaluation")
+    assert sum(timing[f"seconds_{work}"] for work in works) == pytest.approx(timing["seconds_total"])
+    for work in ("imports", *works):
+        assert 0 < timing[f"cpu_seconds_{work}"] < 1.1 * timing[f"seconds_{work}"] + 0.05, work
 
 
 def test_cql_without_its_term_and_sac_leave_the_same_evaluation_and_policy(results, tmp_path):

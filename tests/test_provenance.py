@@ -7,7 +7,7 @@ from cqlbench import provenance
 
 # A module imports only from floors before its own; modules of one floor may know each other.
 FLOORS = [
-    ["errors", "writers"],
+    ["errors", "stopwatch", "writers"],
     ["tasks", "seeding"],
     ["datasets", "networks", "losses"],
     ["algorithms"],
