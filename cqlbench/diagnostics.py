@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 
@@ -51,15 +52,15 @@ def compare_values(
     chosen = generator_for("values", dataset.id, seed).choice(len(dataset.rewards), size=states, replace=False)
     rows = []
     for start in ("data", "initial"):
-        wrapped, observations = start_episodes(task, states, "values", start, task.name, seed)
+        environments, observations = start_episodes(task, states, "values", start, task.name, seed)
         if start == "data":
             observations = np.stack(
-                [restore(env, dataset.qpos[i], dataset.qvel[i]) for env, i in zip(wrapped, chosen, strict=True)]
+                [restore(env, dataset.qpos[i], dataset.qvel[i]) for env, i in zip(environments, chosen, strict=True)]
             )
         normalised = normaliser.observations(observations)
         generator = torch.Generator().manual_seed(seed_for("values", start, dataset.id, seed))
         critics = _policy_values(algorithm, normalised, generator)
-        truth, bonus = _rollout_values(algorithm, wrapped, observations, normaliser, discount, generator)
+        truth, bonus = _rollout_values(algorithm, environments, observations, normaliser, discount, generator)
         predicted, predicted_mean = (
             (values.mean(0) - bonus) / normaliser.reward_scale for values in (critics.min(0), critics.mean(0))
         )
@@ -97,11 +98,16 @@ def _policy_values(algorithm: Any, observations: np.ndarray, generator: torch.Ge
 
 
 def _rollout_values(
-    algorithm: Any, wrapped: list, observations: np.ndarray, normaliser: Normaliser, discount: float, generator: Any
+    algorithm: Any,
+    environments: list[gymnasium.Env],
+    observations: np.ndarray,
+    normaliser: Normaliser,
+    discount: float,
+    generator: torch.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Discounted return (B,) of the sampled policy, and what the critic's targets add to it (B,), discounted."""
     steps = horizon(discount)
-    bonuses = np.zeros((len(wrapped), steps))
+    bonuses = np.zeros((len(environments), steps))
     step = 0
 
     def act(current: np.ndarray, running: np.ndarray) -> np.ndarray:
@@ -112,7 +118,7 @@ def _rollout_values(
         step += 1
         return actions
 
-    rewards, _ = run_together([env.unwrapped for env in wrapped], observations, act, normaliser, steps)
+    rewards, _ = run_together(environments, observations, act, normaliser, steps)
     weights = discount ** np.arange(steps)
     return rewards @ weights[: rewards.shape[1]], bonuses @ weights
 

@@ -29,9 +29,9 @@ class Normaliser:
         size = dataset.task.observation_size
         mean, scale = np.zeros(size, np.float32), np.ones(size, np.float32)
         if config.normalise_observations:
-            exact = dataset.observations.astype(np.float64)
+            exact_mean, exact_std = (of(dataset.observations, 0, dtype=np.float64) for of in (np.mean, np.std))
             # A coordinate that never moves has no scale of its own.
-            mean, scale = (array.astype(np.float32) for array in (exact.mean(0), exact.std(0) + 1e-3))
+            mean, scale = (array.astype(np.float32) for array in (exact_mean, exact_std + 1e-3))
         rewards = (config.reward_scale, config.reward_shift)
         return cls(mean, scale, dataset.task.action_limit, config.action_clip, *rewards)
 

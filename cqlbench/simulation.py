@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import gymnasium
 import numpy as np
@@ -12,9 +13,19 @@ from cqlbench.seeding import seed_for
 from cqlbench.tasks import Task
 
 
+@cache
+def _environment(env_id: str, index: int) -> gymnasium.Env:
+    """One of the process's environments: to make one costs as much as twenty steps, and a reset leaves no trace."""
+    return gymnasium.make(env_id).unwrapped
+
+
 def start_episodes(task: Task, count: int, *identity: str | int) -> tuple[list[gymnasium.Env], np.ndarray]:
-    """`count` environments at initial states drawn from (identity, episode), and their observations (count, O)."""
-    environments = [gymnasium.make(task.env_id) for _ in range(count)]
+    """`count` environments at initial states drawn from (identity, episode), and their observations (count, O).
+
+    They stand outside their wrappers, so they have no time limit, and are the same ones at every call: episodes
+    started before are over.
+    """
+    environments = [_environment(task.env_id, index) for index in range(count)]
     starts = [env.reset(seed=seed_for(*identity, episode) % 2**31)[0] for episode, env in enumerate(environments)]
     return environments, np.stack(starts)
 
@@ -30,7 +41,6 @@ def run_together(
 
     `act` gets the normalised observations (K, O) of the K that still run and their indices (K,), and returns actions
     (K, A) in [-1, 1]. Returns rewards (N, T) in float64, zero after the end, and whether each one terminated (N,).
-    An environment taken out of its wrappers (`.unwrapped`) has no time limit.
     """
     count = len(environments)
     rewards: list[np.ndarray] = []

@@ -17,8 +17,9 @@ from cqlbench.normalisation import Normaliser
 from cqlbench.seeding import generator_for
 from cqlbench.tasks import Batch
 
-# Batches are drawn this many updates at a time: one call of the generator and one copy instead of hundreds.
-UPDATES_PER_DRAW = 256
+# Batches are drawn and gathered this many updates at a time: one call of each instead of hundreds.
+UPDATES_PER_DRAW = 64
+TRANSITIONS_PER_PIECE = 1 << 16
 
 
 class Diverged(Exception):
@@ -41,23 +42,33 @@ def draw_transitions(dataset: OfflineDataset, count: int) -> OfflineDataset:
 
 
 class Replay:
-    """The dataset as contiguous tensors, ready to be indexed."""
+    """The dataset as one row per transition (N, 2 O + A + 2), so that a batch is one gather; `tensors` are its columns.
+
+    The table is filled piece by piece: the dataset and the table are all the memory it takes.
+    """
 
     def __init__(self, dataset: OfflineDataset, normaliser: Normaliser, device: torch.device) -> None:
-        self.tensors = Batch(
-            *(
-                torch.from_numpy(np.ascontiguousarray(array)).to(device)
-                for array in (
-                    normaliser.observations(dataset.observations),
-                    normaliser.actions_from_simulator(dataset.actions),
-                    normaliser.rewards(dataset.rewards),
-                    normaliser.observations(dataset.next_observations),
-                    dataset.terminals,
-                )
+        self.size = len(dataset.rewards)
+        observation_size, action_size = dataset.task.observation_size, dataset.task.action_size
+        self.widths = [observation_size, action_size, 1, observation_size, 1]
+        table = torch.empty(self.size, sum(self.widths))
+        for start in range(0, self.size, TRANSITIONS_PER_PIECE):
+            piece = slice(start, start + TRANSITIONS_PER_PIECE)
+            columns = (
+                normaliser.observations(dataset.observations[piece]),
+                normaliser.actions_from_simulator(dataset.actions[piece]),
+                normaliser.rewards(dataset.rewards[piece])[:, None],
+                normaliser.observations(dataset.next_observations[piece]),
+                dataset.terminals[piece, None],
             )
-        )
-        self.size = len(self.tensors.rewards)
+            np.concatenate(columns, axis=1, out=table[piece].numpy())
+        self.table = table.to(device)
         self.stream = ("batches", dataset.id)
+
+    @property
+    def tensors(self) -> Batch:
+        """Every transition, as one batch."""
+        return self._split(self.table)
 
     def batches(self, seed: int, batch_size: int) -> Iterator[Batch]:
         """Endless batches, drawn with replacement. A function of (dataset, seed, batch size) alone, so that every
@@ -65,8 +76,13 @@ class Replay:
         generator = generator_for(*self.stream, seed)
         while True:
             indices = torch.from_numpy(generator.integers(self.size, size=(UPDATES_PER_DRAW, batch_size)))
-            for row in indices.to(self.tensors.rewards.device):
-                yield Batch(*(tensor.index_select(0, row) for tensor in self.tensors))
+            rows = self.table.index_select(0, indices.flatten().to(self.table.device))
+            blocks = (column.contiguous().split(batch_size) for column in self._split(rows))
+            yield from map(Batch._make, zip(*blocks, strict=True))
+
+    def _split(self, rows: Tensor) -> Batch:
+        observations, actions, rewards, next_observations, terminals = rows.split(self.widths, 1)
+        return Batch(observations, actions, rewards.squeeze(1), next_observations, terminals.squeeze(1))
 
 
 def train(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cqlbench import diagnostics
+from cqlbench import diagnostics, simulation
 from cqlbench.algorithms.configs import MethodConfig
 from cqlbench.evaluation import evaluate
 from cqlbench.normalisation import Normaliser
@@ -39,6 +39,19 @@ def test_episodes_are_what_the_environment_alone_would_give(pendulum):
         total = sum(float(env.step(np.array([0.3 * 2.0], np.float32))[1]) for _ in range(200))
         assert result.return_ == pytest.approx(total, rel=1e-6)
         assert result.length == 200 and not result.terminated
+
+
+@pytest.mark.parametrize("name", ["hopper", "pendulum"])
+def test_environments_used_again_give_what_new_ones_would(name):
+    """Whatever was done with them in between; a MuJoCo state holds more than positions and velocities."""
+    task = find_task(name)
+    identity = Normaliser(np.zeros(task.observation_size, np.float32), np.ones(task.observation_size, np.float32), 1.0)
+    policy = Constant(task.action_size)
+    first = evaluate(policy, task, identity, seed=1, episodes=3)
+    evaluate(Constant(task.action_size, -1.0), task, identity, seed=2, episodes=4)
+    assert evaluate(policy, task, identity, seed=1, episodes=3) == first
+    simulation._environment.cache_clear()
+    assert evaluate(policy, task, identity, seed=1, episodes=3) == first
 
 
 def test_terminated_episodes_stop_counting_while_others_go_on():
@@ -100,7 +113,7 @@ def test_the_true_value_has_no_time_limit(pendulum):
     normaliser = Normaliser.for_dataset(pendulum, MethodConfig())
     environments, starts = start_episodes(pendulum.task, 1, "test")
     rewards, _ = run_together(
-        [env.unwrapped for env in environments],
+        environments,
         starts,
         lambda observations, running: np.zeros((1, 1)),
         normaliser,
