@@ -17,7 +17,7 @@ FLOORS = [
     ["costs", "scores"],
     ["style", "statistics"],
     ["claims", "figures"],
-    ["report", "conformance"],
+    ["report", "conformance", "bench"],
     ["cli"],
 ]
 # What may be imported where: the only importer of each.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,6 @@ def figure_names(axes: list[str]) -> list[str]:
 
 def draw_figures(folder: Path) -> None:
     """Draws every table of `folder`/statistics into `folder`/figures; a figure without data says so."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
     names = [
         "table", "finals", "holes", "aggregates", "profiles", "improvement", "sample_efficiency", "curves", "sweep",
     ]  # fmt: skip
@@ -53,6 +48,19 @@ def draw_figures(folder: Path) -> None:
     axes = sorted(tables["sweep"]["axis"].unique())
     drawings = DRAWINGS | {f"sweep-{axis}": lambda tables, axis=axis: sweep(tables, axis) for axis in axes}
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    with drawing_style():
+        for name, draw in drawings.items():
+            save_figure(draw(tables), folder / FOLDER, name)
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """How every figure looks, without a screen; the same tables give the same bytes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import seaborn as sns
+
     with (
         sns.axes_style("whitegrid", {"axes.edgecolor": "0.6", "grid.color": "0.9"}),
         matplotlib.rc_context(
@@ -65,11 +73,15 @@ def draw_figures(folder: Path) -> None:
             }
         ),
     ):
-        for name, draw in drawings.items():
-            figure = draw(tables)
-            for suffix in SUFFIXES:
-                path = folder / FOLDER / f"{name}.{suffix}"
-                metadata: dict[str, Any] = {"Date": None} if suffix == "svg" else {"Software": None}
-                with aside(path) as beside:
-                    figure.savefig(beside, format=suffix, dpi=150, bbox_inches="tight", metadata=metadata)
-            plt.close(figure)
+        yield
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> None:
+    """Writes a figure as each of SUFFIXES and closes it."""
+    import matplotlib.pyplot as plt
+
+    for suffix in SUFFIXES:
+        metadata: dict[str, Any] = {"Date": None} if suffix == "svg" else {"Software": None}
+        with aside(folder / f"{name}.{suffix}") as beside:
+            figure.savefig(beside, format=suffix, dpi=150, bbox_inches="tight", metadata=metadata)
+    plt.close(figure)

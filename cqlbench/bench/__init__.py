@@ -1,0 +1,1 @@
+"""How fast an update is here, beside d3rlpy's and beside what the machine can do."""

@@ -1,0 +1,152 @@
+"""`cqlbench bench`: how fast an update is here, beside d3rlpy's and beside what the machine can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cqlbench.errors import UserError
+
+if TYPE_CHECKING:
+    from cqlbench.bench.updates import Comparison
+
+bench = typer.Typer()
+Out = Annotated[Path | None, typer.Option(help="Folder for the table, as CSV.", show_default=False)]
+Rounds = Annotated[int, typer.Option(min=2, help="Rounds; a ratio is taken within each.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds `bench` with its subcommands."""
+    app.add_typer(bench, name="bench")
+
+
+@bench.callback(invoke_without_command=True, epilog="Example: cqlbench bench --algorithms cql --hidden 64 --pairs 10")
+def updates(
+    context: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for bench.csv, bench.md and the figure.", show_default=False)
+    ] = None,
+    algorithms: Annotated[str, typer.Option(help="Which of cql, sac and bc.")] = "cql,sac,bc",
+    hidden: Annotated[str, typer.Option(help="Units of each of the two hidden layers.")] = "64,128,256",
+    pairs: Annotated[int, typer.Option(min=2, help="Rounds; each pairs every contender with d3rlpy.")] = 20,
+    updates: Annotated[
+        int | None, typer.Option(min=1, help="Updates per block; by default as many as last a quarter of a second.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
+) -> None:
+    """Compare updates per second with d3rlpy's: the real training loop, the same batches, in turn, on one thread.
+
+    Each ratio comes with its 10th and 90th percentile over the rounds, and the operations per second with their share
+    of what matrix products alone reach in the same rounds. Where the percentiles are further apart than a factor of
+    1.25, no verdict is given. On an idle machine: about six minutes.
+    """
+    if context.invoked_subcommand:
+        return
+    import torch
+
+    from cqlbench.bench.tables import write_comparisons
+    from cqlbench.bench.updates import CONTENDERS, compare
+    from cqlbench.execution import find_device, prepare_process
+
+    names, sizes = algorithms.split(","), hidden.split(",")
+    if wrong := [name for name in names if name not in CONTENDERS]:
+        raise UserError(f"--algorithms: {wrong[0]!r} is not known; name some of {','.join(CONTENDERS)}.")
+    if wrong := [size for size in sizes if not (size.isdecimal() and int(size))]:
+        raise UserError(f"--hidden: {wrong[0]!r} is not allowed; give whole numbers from 1, as 64,128,256.")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        print(f"Skipped: --device {device} needs a GPU, and torch {torch.__version__} finds none here.")
+        return
+    where = find_device(device)
+    prepare_process()
+    comparisons = []
+    with _bar(len(names) * len(sizes) * pairs) as advance:
+        for name in names:
+            for size in sizes:
+                comparisons.append(compare(name, int(size), where, pairs, updates, advance))
+    _show(comparisons)
+    if out:
+        write_comparisons(comparisons, str(where), out)
+        print(f"written: {out}")
+
+
+@bench.command("end-to-end", epilog="Example: cqlbench bench end-to-end --dataset hopper/medium-v0 --updates 2000")
+def end_to_end(
+    dataset: Annotated[str, typer.Option(help="Dataset id; it must be there.")] = "hopper/medium-v0",
+    hidden: Annotated[int, typer.Option(min=1, help="Units of each of the two hidden layers.")] = 64,
+    updates: Annotated[int, typer.Option(min=1, help="Updates of each run.")] = 2_000,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of runs.")] = 5,
+    results: Annotated[Path, typer.Option(help="Results folder, with the datasets in it.")] = Path("results"),
+    out: Out = None,
+) -> None:
+    """Compare whole `cqlbench train` commands, native CQL's and d3rlpy's: imports and evaluation included.
+
+    By default the budget of a fifth of a run of `quick`, whose share of evaluations it keeps.
+    """
+    from cqlbench.bench.end_to_end import compare_commands
+    from cqlbench.bench.tables import write_rows
+
+    with _bar(2 * pairs) as advance:
+        row = compare_commands(dataset, results, hidden, updates, pairs, advance)
+    print(row)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write_rows([row], out / "end_to_end.csv")
+
+
+@bench.command(epilog="Example: cqlbench bench processes --processes 2 --hidden 64")
+def processes(
+    hidden: Annotated[int, typer.Option(min=1, help="Units of each of the two hidden layers.")] = 64,
+    processes: Annotated[int, typer.Option(min=2, help="Trainings at once.")] = 2,
+    rounds: Rounds = 15,
+    seconds: Annotated[float, typer.Option(min=0, help="How long each measurement lasts.")] = 1.0,
+    out: Out = None,
+) -> None:
+    """Measure what several trainings at once lose to each other, beside what loops of matrix products lose."""
+    from cqlbench.bench.processes import compare_processes
+    from cqlbench.bench.ratios import Spread
+    from cqlbench.bench.tables import write_rows
+
+    with _bar(rounds) as advance:
+        measured = compare_processes(hidden, processes, rounds, seconds, advance)
+    for row in measured.rows:
+        spread = Spread(row.efficiency_median, row.efficiency_low, row.efficiency_high)
+        print(
+            f"{row.work}: one {row.rate_single:.4g} {row.unit}, {row.processes} at once {row.rate_together:.4g}, "
+            f"efficiency {spread}"
+        )
+    print(measured.verdict)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write_rows(measured.rows, out / "processes.csv")
+
+
+def _show(comparisons: list[Comparison]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from cqlbench.bench.tables import COLUMNS, cells
+
+    table = Table(*COLUMNS)
+    for comparison in comparisons:
+        for row in comparison.rows():
+            table.add_row(*cells(row))
+        table.add_section()
+    Console().print(table)
+    for comparison in comparisons:
+        for verdict in comparison.verdicts():
+            print(verdict)
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error; yields what to call after each of `total` parts."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("measuring", total=total)
+        yield lambda: bar.advance(task)
