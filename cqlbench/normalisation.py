@@ -27,13 +27,14 @@ class Normaliser:
     def for_dataset(cls, dataset: OfflineDataset, config: MethodConfig) -> Normaliser:
         """From all of the dataset's observations, or the identity where the config says not to normalise."""
         size = dataset.task.observation_size
-        mean, scale = np.zeros(size, np.float32), np.ones(size, np.float32)
+        mean, scale = np.zeros(size), np.ones(size)
         if config.normalise_observations:
-            exact_mean, exact_std = (of(dataset.observations, 0, dtype=np.float64) for of in (np.mean, np.std))
+            mean = dataset.observations.mean(0, dtype=np.float64)
             # A coordinate that never moves has no scale of its own.
-            mean, scale = (array.astype(np.float32) for array in (exact_mean, exact_std + 1e-3))
+            scale = dataset.observations.std(0, dtype=np.float64) + 1e-3
         rewards = (config.reward_scale, config.reward_shift)
-        return cls(mean, scale, dataset.task.action_limit, config.action_clip, *rewards)
+        limits = (dataset.task.action_limit, config.action_clip)
+        return cls(mean.astype(np.float32), scale.astype(np.float32), *limits, *rewards)
 
     def state_dict(self) -> dict[str, Tensor]:
         """What `from_state_dict` restores it from, to lie beside a policy's tensors."""

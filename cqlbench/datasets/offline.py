@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,29 +66,37 @@ class OfflineDataset:
         return np.add.reduceat(self.rewards.astype(np.float64), self.episode_starts)
 
 
-def flatten(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
-    """The array fields of OfflineDataset out of episodes, each of at least one transition.
+def flatten(episodes: Iterable[Episode], transitions: int) -> dict[str, np.ndarray]:
+    """The array fields of OfflineDataset out of episodes, each of at least one transition, `transitions` in all.
+
+    Takes one episode at a time, so that a dataset being read is never in memory twice.
 
     Here, once, it is decided what an end means: the last transition of an episode is terminal where the task's own
     rule ended it and truncated everywhere else, never both. Both keep their true next observation.
     """
-    lengths = np.array([len(episode.rewards) for episode in episodes], np.int64)
-    last = np.cumsum(lengths) - 1
-    terminated = np.array([episode.terminated for episode in episodes])
-    terminals, truncations = np.zeros((2, lengths.sum()), np.float32)
-    terminals[last] = terminated
-    truncations[last] = ~terminated
-    return {
-        "observations": np.concatenate([episode.observations[:-1] for episode in episodes]),
-        "actions": np.concatenate([episode.actions for episode in episodes]),
-        "rewards": np.concatenate([episode.rewards for episode in episodes]),
-        "next_observations": np.concatenate([episode.observations[1:] for episode in episodes]),
-        "terminals": terminals,
-        "truncations": truncations,
-        "episode_lengths": lengths,
-        "qpos": np.concatenate([episode.qpos[:-1] for episode in episodes]),
-        "qvel": np.concatenate([episode.qvel[:-1] for episode in episodes]),
-    }
+    arrays: dict[str, np.ndarray] = {}
+    lengths: list[int] = []
+    end = 0
+    for episode in episodes:
+        terminals, truncations = np.zeros((2, len(episode.rewards)), np.float32)
+        (terminals if episode.terminated else truncations)[-1] = 1
+        parts = {
+            "observations": episode.observations[:-1],
+            "actions": episode.actions,
+            "rewards": episode.rewards,
+            "next_observations": episode.observations[1:],
+            "terminals": terminals,
+            "truncations": truncations,
+            "qpos": episode.qpos[:-1],
+            "qvel": episode.qvel[:-1],
+        }
+        if not arrays:
+            arrays = {name: np.empty((transitions, *part.shape[1:]), part.dtype) for name, part in parts.items()}
+        for name, part in parts.items():
+            arrays[name][end : end + len(part)] = part
+        lengths.append(len(episode.rewards))
+        end += lengths[-1]
+    return arrays | {"episode_lengths": np.array(lengths, np.int64)}
 
 
 def hash_of(arrays: Mapping[str, np.ndarray]) -> str:

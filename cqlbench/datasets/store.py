@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -59,23 +59,34 @@ def make_dataset(dataset_id: str, root: Path = DEFAULT_ROOT, transitions: int = 
             f"transitions: {transitions} is not allowed for {dataset_id}; it must be at least {len(policies)}, "
             "one for each policy."
         )
-    reference = find_reference(task)
+    find_reference(task)
     env = gymnasium.make(task.env_id)
     episodes = collect(env, policies, dataset_id, transitions)
     env.close()
-    arrays = flatten(episodes)
+    recipe = {
+        "kind": kind,
+        "policies": [policy.env_steps for policy in policies],
+        "shares": "equal",
+        "order": "episodes of the policies alternate",
+        "algorithm": "PPO snapshots, named by their environment steps; actions sampled, rounded to 1e-4",
+    }
+    store_episodes(dataset_id, episodes, root, recipe)
+    return load(dataset_id, root)
+
+
+def store_episodes(dataset_id: str, episodes: Sequence[Episode], root: Path, recipe: dict) -> None:
+    """Stores `episodes` under the Minari root `root` in place of any older dataset of this id.
+
+    The folder appears whole or not at all. Raises UserError for an unknown id or a task without reference returns.
+    """
+    task, _ = parse_id(dataset_id)
+    reference = find_reference(task)
+    arrays = flatten(episodes, sum(len(episode.rewards) for episode in episodes))
     folder = dataset_folder(root, dataset_id)
     Path(root).mkdir(parents=True, exist_ok=True)
     # A hidden folder is one that Minari does not list.
     workshop = Path(tempfile.mkdtemp(dir=root, prefix=".making-"))
     try:
-        recipe = {
-            "kind": kind,
-            "policies": [policy.env_steps for policy in policies],
-            "shares": "equal",
-            "order": "episodes of the policies alternate",
-            "algorithm": "PPO snapshots, named by their environment steps; actions sampled, rounded to 1e-4",
-        }
         about = {"recipe": recipe, "content_hash": hash_of(arrays)}
         _write_minari(workshop.resolve(), dataset_id, task, episodes, reference, about)
         _write_flat(dataset_folder(workshop, dataset_id) / _FLAT, arrays)
@@ -86,7 +97,6 @@ def make_dataset(dataset_id: str, root: Path = DEFAULT_ROOT, transitions: int = 
         os.replace(dataset_folder(workshop, dataset_id), folder)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
-    return load(dataset_id, root)
 
 
 def load(dataset_id: str, root: Path = DEFAULT_ROOT) -> OfflineDataset:
@@ -103,7 +113,7 @@ def load(dataset_id: str, root: Path = DEFAULT_ROOT) -> OfflineDataset:
     flat = dataset_folder(root, dataset_id) / _FLAT
     arrays = _read_flat(flat)
     if arrays is None or hash_of(arrays) != stored["content_hash"]:
-        arrays = flatten(_read_minari(dataset_folder(root, dataset_id) / "data"))
+        arrays = flatten(_read_minari(dataset_folder(root, dataset_id) / "data"), stored["total_steps"])
         if hash_of(arrays) != stored["content_hash"]:
             raise UserError(
                 f"{dataset_file(root, dataset_id)} is not the data it was made with; "
@@ -213,11 +223,11 @@ def _write_minari(
             os.environ["MINARI_DATASETS_PATH"] = before
 
 
-def _read_minari(folder: Path) -> list[Episode]:
+def _read_minari(folder: Path) -> Iterator[Episode]:
     import minari
 
-    return [
-        Episode(
+    for episode in minari.MinariDataset(folder).iterate_episodes():
+        yield Episode(
             episode.observations,
             episode.actions,
             episode.rewards,
@@ -225,5 +235,3 @@ def _read_minari(folder: Path) -> list[Episode]:
             episode.infos["qpos"],
             episode.infos["qvel"],
         )
-        for episode in minari.MinariDataset(folder).iterate_episodes()
-    ]

@@ -250,7 +250,7 @@ def test_flattening_keeps_every_transition(lengths: list[int], data: st.DataObje
     for length, terminated in zip(lengths, ends, strict=True):
         row = np.array([next(values) for _ in range(length + 1)], np.float32)[:, None]
         episodes.append(Episode(row, row[:-1], row[:-1, 0], terminated, row.astype(float), row.astype(float)))
-    flat = flatten(episodes)
+    flat = flatten(iter(episodes), sum(lengths))
     np.testing.assert_array_equal(flat["next_observations"], flat["observations"] + 1)
     np.testing.assert_array_equal(flat["qpos"], flat["observations"])
     last = np.cumsum(lengths) - 1
