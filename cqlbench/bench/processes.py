@@ -7,7 +7,6 @@ of one. How much that is the machine's own doing, N loops of nothing but matrix 
 from __future__ import annotations
 
 import multiprocessing
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,13 +122,7 @@ def _serve(connection: Connection, hidden: int) -> None:
     prepare_process()
     device = torch.device("cpu")
     run = CONTENDERS["cql"][0].run(hidden)
-    loop = train(
-        build_algorithm(run, TASK, device),
-        PremadeReplay(run.config, device),
-        run.seed,
-        run.config.batch_size,
-        range(BLOCK_UPDATES, sys.maxsize, BLOCK_UPDATES),
-    )
+    algorithm, replay = build_algorithm(run, TASK, device), PremadeReplay(run.config, device)
     gemm = Gemm(gemm_rows("cql", run.config), hidden, device)
     while True:
         work, seconds = connection.recv()
@@ -137,7 +130,7 @@ def _serve(connection: Connection, hidden: int) -> None:
         began = time.perf_counter()
         while not amount or time.perf_counter() - began < seconds:
             if work == TRAINING:
-                next(loop)
+                next(train(algorithm, replay, run.seed, run.config.batch_size, [BLOCK_UPDATES]))
                 amount += BLOCK_UPDATES
             else:
                 amount += gemm.multiply() / 1e9

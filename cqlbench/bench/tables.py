@@ -95,32 +95,32 @@ def _page(comparisons: Sequence[Comparison], rows: Sequence[Row], device: str) -
 
 
 def draw(rows: Sequence[Row]) -> Figure:
-    """How many times as fast as d3rlpy, by hidden units: one panel per algorithm, one line per contender."""
+    """How many times as fast as d3rlpy, by hidden units: a panel per algorithm, a line per contender, its floors."""
     figure, panels = panel_grid(dict.fromkeys(row.algorithm for row in rows))
     for algorithm, panel in panels.items():
-        own = [row for row in rows if row.algorithm == algorithm]
+        own = [row for row in rows if row.algorithm == algorithm and row.contender != row.reference]
         sizes = sorted({row.hidden for row in own})
-        contenders = dict.fromkeys(row.contender for row in own if row.contender != row.reference)
-        for line, contender in zip(LINES, contenders, strict=False):
+        contenders = list(dict.fromkeys(row.contender for row in own))
+        for number, contender in enumerate(contenders):
             family = contender.partition(" ")[0]
             part = [row for row in own if row.contender == contender]
-            ratios = [row.ratio_median for row in part]
+            # Side by side, so that no interval hides another.
+            places = [sizes.index(row.hidden) + 0.1 * (number - (len(contenders) - 1) / 2) for row in part]
             ends = [
                 [row.ratio_median - row.ratio_low for row in part],
                 [row.ratio_high - row.ratio_median for row in part],
             ]
             panel.errorbar(
-                [sizes.index(row.hidden) for row in part],
-                ratios,
+                places,
+                [row.ratio_median for row in part],
                 ends,
-                fmt=marker(family) + line,
+                fmt=marker(family) + LINES[number],
                 color=colour(family),
                 label=label(contender, family),
             )
-            for row in part:
+            for place, row in zip(places, part, strict=True):
                 if floor := FLOORS.get(contender, {}).get(row.hidden):
-                    place = sizes.index(row.hidden)
-                    panel.hlines(floor, place - 0.2, place + 0.2, color="0.4", linewidth=1)
+                    panel.plot(place, floor, "_", color="0.3", markersize=14, label="floor")
         panel.axhline(1, color="0.6", linewidth=1)
         panel.set(
             xticks=range(len(sizes)),
