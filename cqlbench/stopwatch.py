@@ -14,7 +14,7 @@ class Stopwatch:
     """
 
     def __init__(self, before: str) -> None:
-        self.seconds = {before: _age()}
+        self.seconds = {before: process_age()}
         self.cpu_seconds = {before: time.process_time()}
         self.last = time.perf_counter(), time.process_time()
 
@@ -34,7 +34,7 @@ class Stopwatch:
         }
 
 
-def _age() -> float:
+def process_age() -> float:
     """Wall-clock seconds since this process was started; off Linux its CPU time, which is nearly that of an import."""
     if sys.platform != "linux":
         return time.process_time()

@@ -14,7 +14,7 @@ FLOORS = [
     ["runs", "normalisation", "provenance"],
     ["training", "simulation", "evaluation", "diagnostics"],
     ["execution", "suites"],
-    ["costs", "scores"],
+    ["accounting", "costs", "scores"],
     ["style", "statistics"],
     ["claims", "figures"],
     ["report", "conformance", "bench"],

@@ -1,4 +1,4 @@
-"""From run folders to the report: four commands, each reading what the one before it wrote."""
+"""From run folders to the report: five commands, each reading what those before it wrote."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ import typer
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite file.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The suite's folder of results.")]
 Results = Annotated[Path, typer.Option(help="The folder that holds runs/.")]
+Out = Annotated[Path | None, typer.Option(help="Where to write; <results>/suites/<name> where left out.")]
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds `scores`, `statistics`, `figures` and `report`."""
+    """Adds `scores`, `statistics`, `figures`, `costs` and `report`."""
     app.command(
         epilog="Example: cqlbench scores workflow/config/quick.yaml --results results --out results/suites/quick"
     )(scores)
     app.command(epilog="Example: cqlbench statistics results/suites/quick")(statistics)
     app.command(epilog="Example: cqlbench figures results/suites/quick")(figures)
+    app.command(
+        epilog="Example: cqlbench costs workflow/config/quick.yaml --results results --out results/suites/quick"
+    )(costs)
     app.command(
         epilog="Example: cqlbench report results/suites/quick --suite workflow/config/quick.yaml --results results"
     )(report)
@@ -27,9 +31,10 @@ def add_commands(app: typer.Typer) -> None:
 def scores(
     suite_file: SuiteFile,
     results: Results = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="Where to write; <results>/suites/<name> where left out.")] = None,
+    out: Out = None,
 ) -> None:
     """Collects a suite's run folders into scores.csv, runs.csv, values.csv and training.csv."""
+    from cqlbench.accounting import note_time, timing_of_step
     from cqlbench.scores import (
         RUNS,
         SCORES,
@@ -50,22 +55,42 @@ def scores(
     write_table(runs, folder / RUNS)
     write_table(collect_values(suite, results), folder / VALUES)
     write_table(collect_training(suite, results), folder / TRAINING)
+    note_time("scores", timing_of_step(folder, "scores"))
     counts = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().sort_index().items())
     print(f"{folder}: {len(runs)} runs ({counts})")
 
 
 def statistics(folder: Folder) -> None:
     """Computes estimates and intervals over seeds from scores.csv, runs.csv and values.csv into DIR/statistics."""
+    from cqlbench.accounting import note_time, timing_of_step
     from cqlbench.statistics import write_statistics
 
     write_statistics(folder)
+    note_time("statistics", timing_of_step(folder, "statistics"))
 
 
 def figures(folder: Folder) -> None:
     """Draws DIR/statistics into DIR/figures, each figure as SVG and PNG."""
+    from cqlbench.accounting import note_time, timing_of_step
     from cqlbench.figures import draw_figures
 
     draw_figures(folder)
+    note_time("figures", timing_of_step(folder, "figures"))
+
+
+def costs(suite_file: SuiteFile, results: Results = Path("results"), out: Out = None) -> None:
+    """Adds up what a suite has taken by kind of work, from the timings of its runs and commands, into costs.csv.
+
+    Called by Snakemake, it also counts Snakemake's own time; by hand, that is not to be known.
+    """
+    from cqlbench.accounting import COSTS, account, find_scheduler, training_share, write_costs
+    from cqlbench.suites import load_suite
+
+    suite = load_suite(suite_file)
+    folder = out or results / "suites" / suite.name
+    rows = account(suite, results, folder, find_scheduler())
+    write_costs(rows, folder / COSTS)
+    print(f"{folder / COSTS}: {training_share(rows)}")
 
 
 def report(

@@ -53,9 +53,11 @@ def make(
     transitions: Annotated[int, typer.Option(help="How many; hashes are known for the default only.")] = 100_000,
 ) -> None:
     """Rolls a dataset out of the package's behaviour policies and stores it with Minari."""
+    from cqlbench.accounting import note_time, timing_of_dataset
     from cqlbench.datasets import dataset_file, make_dataset
 
     dataset = make_dataset(dataset_id, root, transitions)
+    note_time("datasets", timing_of_dataset(root, dataset_id))
     if dataset.warning:
         typer.echo(f"warning: {dataset.warning}", err=True)
     print(f"{len(dataset.rewards):,} transitions in {dataset_file(root, dataset_id)}, sha256 {dataset.content_hash}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -64,7 +66,6 @@ def evaluate(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to run.")] = 10,
 ) -> None:
     """Run episodes of a finished run's policy and print their returns."""
-    import json
     import statistics
 
     from cqlbench.execution import evaluate_run
@@ -89,7 +90,11 @@ def _train_here(run: runs.Run, results: Path, folder: Path, device: str) -> None
 
 
 def _supervise(folder: Path) -> None:
-    """Runs the same command without --keep-going as a child; writes `failed` where it left no status of its own."""
+    """Runs the same command without --keep-going as a child; writes `failed` where it left no status of its own.
+
+    Adds to timing.json what both processes took together.
+    """
+    from cqlbench.stopwatch import process_age
     from cqlbench.writers import write_json
 
     command = [sys.executable, "-m", "cqlbench", *(word for word in sys.argv[1:] if word != "--keep-going")]
@@ -105,6 +110,10 @@ def _supervise(folder: Path) -> None:
             child.terminate()
             child.wait()
             raise
+    timing = folder / runs.TIMING
+    known = json.loads(timing.read_text()) if timing.exists() else {}
+    # User and system time of this process and of the child.
+    write_json(timing, known | {"seconds_job": process_age(), "cpu_seconds_job": sum(os.times()[:4])})
     if not (folder / runs.STATUS).exists():
         lines = (folder / runs.LOG).read_text(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else "no output"

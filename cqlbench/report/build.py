@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cqlbench import runs as run_files
 from cqlbench import style
+from cqlbench.accounting import COSTS, training_share
 from cqlbench.claims import CLAIMS, judge_claims
 from cqlbench.errors import UserError
 from cqlbench.figures import FOLDER as FIGURES
@@ -41,16 +43,19 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
     runs = read_table(folder / RUNS)
     holes = read_table(folder / STATISTICS / "holes.csv")
     table = read_table(folder / STATISTICS / "table.csv")
+    costs = _rows(read_table(folder / COSTS))
+    surroundings = _surroundings(runs, results)
 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"points": _points, "number": _number}
+    environment.filters |= {"points": _points, "number": _number, "seconds": _seconds}
     answer = {
         "suite": suite,
         "claims": _rows(claims),
         "datasets": suite.datasets,
         "headline": _headline(suite, table),
+        "training_share": training_share(costs),
     }
     write_text(folder / SUMMARY, environment.get_template(SUMMARY).render(answer))
     page = environment.get_template("template.html").render(
@@ -65,12 +70,15 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
         fingerprints=runs.groupby("code_fingerprint")["seed"].size().to_dict(),
         versions=runs.groupby("code_version")["seed"].size().to_dict(),
         hashes=runs.groupby("dataset")["dataset_hash"].first().to_dict(),
-        costs=_rows(_costs(runs)),
+        costs=costs,
+        jobs={row["work"]: row for row in costs},
+        costs_of_runs=_rows(_costs_of_runs(runs)),
         run_count=len(runs),
         confidence=f"{100 * CONFIDENCE:g} %",
         repetitions=REPETITIONS,
         figures=[_figure(folder, name) for name in figure_names(suite.axes)],
-        surroundings=_surroundings(runs, results),
+        surroundings=surroundings,
+        machines=[value for what, value, _ in surroundings if what == "cpu"],
         methods=_methods(suite),
         files=[_file(folder, name) for name in _table_names(folder)],
     )
@@ -93,7 +101,7 @@ def _headline(suite: Suite, table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _costs(runs: pd.DataFrame) -> pd.DataFrame:
+def _costs_of_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean time, rate and memory of the runs of each method."""
     return runs.groupby("method", as_index=False, sort=True).agg(
         seconds=("seconds", "mean"),
@@ -104,17 +112,18 @@ def _costs(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _surroundings(runs: pd.DataFrame, results: Path) -> list[tuple[str, str, int]]:
     """(what, value, number of runs) of packages and hardware, each value that occurs named."""
-    counts: dict[tuple[str, str], int] = {}
+    counts: Counter[tuple[str, str]] = Counter()
     for folder in runs["folder"]:
-        for name, keys in ((run_files.PROVENANCE, ("packages",)), (run_files.TIMING, ("cpu", "cores", "threads"))):
-            path = results / folder / name
-            if not path.is_file():
-                continue
-            content = json.loads(path.read_text())
-            found = content.get("packages", {}) if keys == ("packages",) else {key: content.get(key) for key in keys}
-            for what, value in found.items():
-                counts[what, str(value)] = counts.get((what, str(value)), 0) + 1
+        made_of = _read_if_there(results / folder / run_files.PROVENANCE).get("packages", {})
+        # A failed run's timing does not name the machine.
+        timing = _read_if_there(results / folder / run_files.TIMING)
+        machine = {what: timing[what] for what in ("cpu", "cores", "threads") if what in timing}
+        counts.update((what, str(value)) for what, value in (made_of | machine).items())
     return [(what, value, count) for (what, value), count in sorted(counts.items())]
+
+
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def _methods(suite: Suite) -> list[dict[str, Any]]:
@@ -145,7 +154,7 @@ def _figure(folder: Path, name: str) -> dict[str, Any]:
 
 def _table_names(folder: Path) -> list[str]:
     statistics = sorted(path.relative_to(folder).as_posix() for path in (folder / STATISTICS).glob("*.csv"))
-    return [SCORES, RUNS, VALUES, TRAINING, CLAIMS, *statistics]
+    return [SCORES, RUNS, VALUES, TRAINING, CLAIMS, COSTS, *statistics]
 
 
 def _file(folder: Path, name: str) -> dict[str, str]:
@@ -168,3 +177,10 @@ def _number(value: float | None) -> str:
     if value is None or pd.isna(value):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _seconds(value: float | None) -> str:
+    """Seconds in print: tenths where there are few, a dash where they are not known."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

@@ -14,6 +14,7 @@ rule figures:
             for name in figure_names(SUITE.axes)
         },
         png=collect(SUITE_FOLDER + "/figures/{name}.png", name=figure_names(SUITE.axes)),
+        timing=accounting.timing_of_step(SUITE_FOLDER, "figures"),
     log:
         f"{RESULTS}/logs/suites/{SUITE.name}/figures.log",
     message:

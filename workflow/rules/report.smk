@@ -3,6 +3,7 @@ rule report:
         rules.scores.output,
         rules.statistics.output,
         rules.figures.output,
+        rules.costs.output,
         suite=SUITE_FILE,
     output:
         report(

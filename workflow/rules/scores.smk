@@ -4,6 +4,7 @@ rule scores:
         runs=expand(rules.train.output, run=RUNS),
     output:
         collect(SUITE_FOLDER + "/{table}.csv", table=["scores", "runs", "values", "training"]),
+        timing=accounting.timing_of_step(SUITE_FOLDER, "scores"),
     log:
         f"{RESULTS}/logs/suites/{SUITE.name}/scores.log",
     message:

@@ -12,6 +12,7 @@ rule statistics:
             SUITE_FOLDER + "/statistics/{table}.csv",
             table="aggregates profiles improvement sample_efficiency sweep curves holes".split(),
         ),
+        timing=accounting.timing_of_step(SUITE_FOLDER, "statistics"),
     log:
         f"{RESULTS}/logs/suites/{SUITE.name}/statistics.log",
     message:
