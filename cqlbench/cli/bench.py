@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +125,37 @@ def processes(
         write_rows(measured.rows, out / "processes.csv")
 
 
+@bench.command(epilog="Example: cqlbench bench scaling --out results/bench")
+def scaling(
+    hidden: Annotated[int, typer.Option(min=1, help="Units of each of the two hidden layers.")] = 64,
+    updates: Annotated[int, typer.Option(min=1, help="Updates of each run.")] = 1_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each size, of which the medians count.")] = 3,
+    out: Annotated[Path | None, typer.Option(help="Folder for scaling.csv and the figure.", show_default=False)] = None,
+) -> None:
+    """Measure whole CQL runs on 10,000 to 1,000,000 transitions: loading, updates, peak memory.
+
+    Says of each whether it grows linearly or better. Needs about 500 MB of temporary disk.
+    """
+    from cqlbench.bench.scaling import SIZES, draw_scaling, measure_scaling, verdicts
+    from cqlbench.bench.tables import write_rows
+    from cqlbench.figures.draw import drawing_style, save_figure
+
+    with _bar(len(SIZES) * rounds) as advance:
+        rows = measure_scaling(SIZES, {"width": hidden}, updates, rounds, advance)
+    for row in rows:
+        print(
+            f"{row.transitions:,} transitions: loading {row.seconds_loading:.2f} s, 1,000 updates "
+            f"{row.seconds_per_1000_updates:.2f} s, peak memory beyond torch {row.peak_memory_mb:.0f} MB"
+        )
+    for sentence in verdicts(rows):
+        print(sentence)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write_rows(rows, out / "scaling.csv")
+        with drawing_style():
+            save_figure(draw_scaling(rows), out, "scaling")
+
+
 def _show(comparisons: list[Comparison]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -135,7 +167,8 @@ def _show(comparisons: list[Comparison]) -> None:
         for row in comparison.rows():
             table.add_row(*cells(row))
         table.add_section()
-    Console().print(table)
+    # In a file or a pipe rich would take 80 columns, too few for the table.
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
     for comparison in comparisons:
         for verdict in comparison.verdicts():
             print(verdict)
