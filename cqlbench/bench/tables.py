@@ -55,17 +55,17 @@ def markdown(rows: Iterable[Row]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(cells(row)) + " |" for row in rows)]) + "\n"
 
 
-def write_comparisons(comparisons: Sequence[Comparison], device: str, out: Path) -> None:
+def write_comparisons(comparisons: Sequence[Comparison], out: Path) -> None:
     """bench.csv, bench.md and the figure, into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     write_rows([row for comparison in comparisons for row in comparison.rows()], out / BENCH)
     rows = read_rows(out / BENCH)
-    write_text(out / PAGE, _page(comparisons, rows, device))
+    write_text(out / PAGE, _page(comparisons, rows))
     with drawing_style():
         save_figure(draw(rows), out, FIGURE)
 
 
-def _page(comparisons: Sequence[Comparison], rows: Sequence[Row], device: str) -> str:
+def _page(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> str:
     from importlib.metadata import version
 
     machine = describe_machine()
@@ -73,7 +73,7 @@ def _page(comparisons: Sequence[Comparison], rows: Sequence[Row], device: str) -
     lines = [
         "# One update, native and d3rlpy's",
         "",
-        f"{machine['cpu']}, {machine['threads']} thread of {machine['cores']} cores, device {device}; {packages}.",
+        f"{machine['cpu']}, {machine['threads']} thread of {machine['cores']} cores, device {comparisons[0].device}; {packages}.",
         f"Medians of {len(next(iter(comparisons[0].seconds.values())))} rounds.",
         "",
         markdown(rows),

@@ -59,6 +59,7 @@ class Contender:
 CONTENDERS = {
     "cql": (
         Contender("cql"),
+        Contender("cql", {"backward_actions": 2}),
         Contender("cql", {"networks": "readable"}),
         Contender("d3rlpy-cql"),
     ),
@@ -98,6 +99,7 @@ class Comparison:
 
     algorithm: str
     hidden: int
+    device: str
     seconds: dict[str, np.ndarray]  # contender -> seconds per update (R,); the reference is the last
     flops: dict[str, int]  # contender -> operations per update
     gemm: dict[str, np.ndarray]  # kernel -> FLOP/s (R,)
@@ -132,8 +134,10 @@ class Comparison:
         ]
 
     def verdicts(self) -> list[Verdict]:
-        """One per floor and ceiling that stands for this size."""
-        found = []
+        """One per floor and ceiling that stands for this size; they are of one CPU thread."""
+        found: list[Verdict] = []
+        if self.device != "cpu":
+            return found
         for name in self.seconds:
             at_size = f"{name} at 2x{self.hidden}"
             if floor := FLOORS.get(name, {}).get(self.hidden):
@@ -234,6 +238,7 @@ def compare(
     return Comparison(
         algorithm,
         hidden,
+        str(device),
         {name: np.array(values) for name, values in seconds.items()},
         {name: update_flops(algorithm, spec, config) for name, config in configs.items()},
         {kernel: np.array(values) for kernel, values in rates.items()},

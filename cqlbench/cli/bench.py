@@ -43,7 +43,7 @@ def updates(
 
     Each ratio comes with its 10th and 90th percentile over the rounds, and the operations per second with their share
     of what matrix products alone reach in the same rounds. Where the percentiles are further apart than a factor of
-    1.25, no verdict is given. On an idle machine: about six minutes.
+    1.25, no verdict is given. On an idle machine: about five minutes.
     """
     if context.invoked_subcommand:
         return
@@ -70,7 +70,7 @@ def updates(
                 comparisons.append(compare(name, int(size), where, pairs, updates, advance))
     _show(comparisons)
     if out:
-        write_comparisons(comparisons, str(where), out)
+        write_comparisons(comparisons, out)
         print(f"written: {out}")
 
 

@@ -27,14 +27,21 @@ def counted(algorithm, spec, config):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-@pytest.mark.parametrize("algorithm", ["bc", "sac", "cql"])
-def test_the_count_is_what_torch_counts(algorithm, depth):
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [("bc", {}), ("sac", {}), ("cql", {}), ("cql", {"backward_actions": 1}), ("cql", {"backward_actions": 4})],
+)
+def test_the_count_is_what_torch_counts(algorithm, settings, depth):
     spec = TaskSpec(5, 2)
-    config = ALGORITHMS[algorithm].config(batch_size=7, width=12, depth=depth)
-    # What the readable CQL does twice: the policy at s and s', and the state's half at the data's actions.
-    policy = 2 * 7 * (5 * 12 + (depth - 1) * 12**2 + 12 * 4)
-    state_half = 2 * (2 * 7 * 5 * 12) * 2
-    repeated = 2 * policy + state_half if algorithm == "cql" else 0
+    config = ALGORITHMS[algorithm].config(batch_size=7, width=12, depth=depth, **settings)
+    repeated = 0
+    if algorithm == "cql":
+        # The data's actions are asked for on their own: the state's half of the first layer once more, there and back.
+        repeated += 2 * 2 * (2 * 7 * 5 * 12)
+    if settings:
+        # The drawn actions go forward a second time, to be differentiated.
+        row = 2 * 12 + (depth - 1) * 12**2 + 12
+        repeated += 2 * 2 * 7 * (5 * 12 + settings["backward_actions"] * row)
     assert counted(algorithm, spec, config) == update_flops(algorithm, spec, config) + repeated
 
 

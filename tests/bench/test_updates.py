@@ -63,11 +63,12 @@ def test_every_contender_gets_the_same_batches():
     assert ours[0].actions.shape == (256, 3)
 
 
-def measured(reference, contender, flops, rates):
+def measured(reference, contender, flops, rates, device="cpu"):
     name, _, _, other = (contender.name for contender in CONTENDERS["cql"])
     return Comparison(
         "cql",
         256,
+        device,
         {name: np.array(contender), other: np.array(reference)},
         {name: flops, other: flops},
         {"mm": np.array(rates) / 2, "onednn": np.array(rates)},
@@ -76,7 +77,8 @@ def measured(reference, contender, flops, rates):
 
 def test_rows_and_verdicts_are_those_of_the_times():
     """Twice as fast in every round; 1 GFLOP in 20 ms is 50 GFLOP/s, half of the faster kernel's rate."""
-    comparison = measured([0.04, 0.06, 0.02], [0.02, 0.03, 0.01], 10**9, [1e11, 1e11 / 1.5, 2e11])
+    numbers = [0.04, 0.06, 0.02], [0.02, 0.03, 0.01], 10**9, [1e11, 1e11 / 1.5, 2e11]
+    comparison = measured(*numbers)
     row, reference = comparison.rows()
     assert row[:7] == ("cql", 256, "cql", "d3rlpy-cql", 2, 2, 2)
     assert (row.milliseconds_median, row.gflops) == pytest.approx((20, 50))
@@ -86,6 +88,8 @@ def test_rows_and_verdicts_are_those_of_the_times():
     assert (faster.bound, faster.outcome) == (FLOORS["cql"][256], "met")
     assert (limit.bound, limit.outcome) == (1.4, "missed")
     assert limit.measured.median == pytest.approx(2)
+    # The floors are not of a GPU.
+    assert not measured(*numbers, device="cuda:0").verdicts()
 
 
 def test_floors_are_of_contenders_there_are():
