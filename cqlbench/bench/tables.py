@@ -68,12 +68,12 @@ def write_comparisons(comparisons: Sequence[Comparison], out: Path) -> None:
 def _page(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> str:
     from importlib.metadata import version
 
-    machine = describe_machine()
+    machine, device = describe_machine(), comparisons[0].device
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "d3rlpy"))
     lines = [
         "# One update, native and d3rlpy's",
         "",
-        f"{machine['cpu']}, {machine['threads']} thread of {machine['cores']} cores, device {comparisons[0].device}; {packages}.",
+        f"{machine['cpu']}, {machine['threads']} thread of {machine['cores']} cores, device {device}; {packages}.",
         f"Medians of {len(next(iter(comparisons[0].seconds.values())))} rounds.",
         "",
         markdown(rows),
