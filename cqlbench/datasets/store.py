@@ -59,7 +59,7 @@ def make_dataset(dataset_id: str, root: Path = DEFAULT_ROOT, transitions: int = 
             f"transitions: {transitions} is not allowed for {dataset_id}; it must be at least {len(policies)}, "
             "one for each policy."
         )
-    find_reference(task)
+    find_reference(task)  # not there: said before the rollouts, not after
     env = gymnasium.make(task.env_id)
     episodes = collect(env, policies, dataset_id, transitions)
     env.close()
