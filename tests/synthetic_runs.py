@@ -101,8 +101,13 @@ def write_run(family: str, run: Run, folder: Path, rng: np.random.Generator, bro
         },
         runs.TIMING: {
             "seconds_total": 61.5,
-            "seconds_training": 50.0,
-            "seconds_evaluation": 11.5,
+            **{
+                f"{unit}_{work}": seconds
+                for unit in ("seconds", "cpu_seconds")
+                for work, seconds in (("imports", 2.0), ("loading", 0.5), ("training", 50.0), ("evaluation", 11.0))
+            },
+            "seconds_job": 65.0,
+            "cpu_seconds_job": 64.0,
             "updates_per_second": 20.0,
             "peak_memory_mb": 410.0,
             "cpu": "A <CPU>",

@@ -80,6 +80,7 @@ def test_a_failed_run_is_a_result(results, tmp_path):
     assert outcome.returncode == 0
     status = json.loads((out / runs.STATUS).read_text())
     assert status["status"] == "failed" and "the third law was broken" in status["reason"]
+    assert json.loads((out / runs.TIMING).read_text()).keys() == {"seconds_job", "cpu_seconds_job"}
     assert cqlbench("train", *words, *TINY, "--out", out).returncode != 0
 
 
@@ -111,6 +112,23 @@ def test_an_attempt_that_fails_leaves_nothing_of_the_one_before(results, tmp_pat
     cqlbench("train", *words, "--out", out, "--keep-going")
     assert json.loads((out / runs.STATUS).read_text())["status"] == "failed"
     assert not (out / runs.EVALUATION).exists() and not (out / runs.POLICY).exists()
+
+
+def test_a_run_imports_what_it_uses_and_its_supervisor_nothing(results, tmp_path):
+    heavy = {"torch", "numpy", "gymnasium", "d3rlpy", "pandas", "scipy", "matplotlib", "rliable", "snakemake", "psutil"}
+    code = (
+        "import sys, atexit; from cqlbench.cli import main\n"
+        f"atexit.register(lambda: print('loaded', *({heavy} & set(sys.modules)), flush=True)); main()"
+    )
+    words = ["train", "--dataset", "pendulum/medium-v0", "--method", "bc", "--results", results, *TINY]
+    command = [sys.executable, "-c", code, *map(str, words)]
+    for further, allowed in ([], {"torch", "numpy", "gymnasium", "psutil"}), (["--keep-going"], set()):
+        command_line = [*command, "--out", str(tmp_path / "run"), *further]
+        printed = subprocess.run(command_line, capture_output=True, text=True, check=True).stdout
+        assert set(printed.splitlines()[-1].split()) - {"loaded"} <= allowed
+    timing = json.loads((tmp_path / "run" / runs.TIMING).read_text())
+    works = ("imports", "loading", "training", "evaluation")
+    assert timing["cpu_seconds_job"] > sum(timing[f"cpu_seconds_{work}"] for work in works)
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["evaluate"]])

@@ -25,6 +25,9 @@ def made(tmp_path_factory):
     # A run by other code, which the page has to name.
     path = suite.runs()[0][1].folder(root / "results") / runs.PROVENANCE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"code_fingerprint": "older"}))
+    # A run of another machine, from before CPU time was noted.
+    path = suite.runs()[0][1].folder(root / "results") / runs.TIMING
+    path.write_text(json.dumps({"seconds_total": 70.0, "cpu": "Older <CPU>"}))
     yaml, results, out = str(root / "synthetic.yaml"), str(root / "results"), root / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "REPETITIONS", 50)
@@ -32,6 +35,7 @@ def made(tmp_path_factory):
             ["scores", yaml, "--results", results, "--out", str(out)],
             ["statistics", str(out)],
             ["figures", str(out)],
+            ["costs", yaml, "--results", results, "--out", str(out)],
             ["report", str(out), "--suite", yaml, "--results", results],
         ):
             outcome = CliRunner().invoke(app, words, catch_exceptions=False)
@@ -105,6 +109,19 @@ def test_settings_hardware_and_note_are_there(made):
         assert words in page
 
 
+def test_where_the_time_went_is_told_with_what_is_not_known(made):
+    folder, page = made
+    section = page[page.index("Where the time went") :].split("<details>")[0]
+    costs = read_table(folder / "costs.csv").set_index("work")
+    said = f"Training updates took {100 * costs['share_of_cpu']['training']:.1f} % of"
+    assert said in section and said in (folder / "summary.md").read_text()
+    assert "for want of their CPU time: 1." in section
+    assert "made on several machines (A &lt;CPU&gt;; Older &lt;CPU&gt;)" in section
+    assert "<td>scheduling <small>1 untimed</small></td>" in section
+    for work in costs.index:
+        assert f"<td>{work}" in section
+
+
 def test_what_the_page_says_of_batches_and_of_older_code_is_so(made):
     _, page = made
     assert "<code>cqlbench retry SUITE.yaml --retrain-stale</code>" in page
@@ -128,6 +145,6 @@ def test_a_figure_not_yet_drawn_is_named(made, tmp_path):
         write_report(suite, folder, tmp_path)
 
 
-@pytest.mark.parametrize("command", ["scores", "statistics", "figures", "report"])
+@pytest.mark.parametrize("command", ["scores", "statistics", "figures", "costs", "report"])
 def test_help_ends_with_an_example(command):
     assert f"Example: cqlbench {command}" in " ".join(CliRunner().invoke(app, [command, "--help"]).output.split())

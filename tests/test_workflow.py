@@ -98,6 +98,18 @@ class TestSmoke:
                 assert (results / "figures" / f"{name}.{suffix}").stat().st_size > 0
         assert "<html" in (results / "report.html").read_text().lower()
 
+    def test_the_time_is_accounted_for(self, smoke):
+        costs = pd.read_csv(smoke / "results/suites/smoke/costs.csv").set_index("work")
+        assert costs["share_of_cpu"].sum() == pytest.approx(1, abs=0.001)
+        assert (costs[["earlier", "untimed"]] == 0).all(axis=None)
+        assert dict(costs["jobs"]) == {
+            **dict.fromkeys(("training", "evaluation", "loading", "imports"), len(load_suite(SMOKE).runs())),
+            "datasets": len(load_suite(SMOKE).datasets),
+            **dict.fromkeys(("scheduling", "scores", "statistics", "figures"), 1),
+        }
+        assert (costs["cpu_seconds"] > 0).all()
+        assert costs["wall_seconds"]["scheduling"] > 0.5
+
     def test_a_second_call_runs_nothing(self, smoke):
         assert "Nothing to be done" in snakemake(smoke, "--configfile", smoke / "smoke.yaml")
 
