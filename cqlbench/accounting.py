@@ -139,11 +139,12 @@ def account(suite: Suite, results: Path, folder: Path, scheduler: Scheduler | No
 
 def training_share(rows: list[dict[str, Any]]) -> str:
     """In a sentence, how much of the CPU time that is known went into updates."""
+    training = next(row for row in rows if row["work"] == "training")
+    if not training["jobs"]:
+        return "No run has noted its CPU time."
     total = sum(row["cpu_seconds"] or 0.0 for row in rows)
-    share = next(row["share_of_cpu"] for row in rows if row["work"] == "training")
-    if share is None:
-        return "no CPU time has been noted."
-    return f"Training updates took {100 * share:.1f} % of {_duration(total)} of CPU time."
+    without = f" (runs not counted, which did not note theirs: {training['untimed']})" if training["untimed"] else ""
+    return f"Training updates took {100 * training['share_of_cpu']:.1f} % of {_duration(total)} of CPU time{without}."
 
 
 def write_costs(rows: list[dict[str, Any]], path: Path) -> None:

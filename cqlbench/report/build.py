@@ -71,7 +71,7 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
         versions=runs.groupby("code_version")["seed"].size().to_dict(),
         hashes=runs.groupby("dataset")["dataset_hash"].first().to_dict(),
         costs=costs,
-        jobs={row["work"]: row for row in costs},
+        trained=next(row for row in costs if row["work"] == "training"),
         costs_of_runs=_rows(_costs_of_runs(runs)),
         run_count=len(runs),
         confidence=f"{100 * CONFIDENCE:g} %",
