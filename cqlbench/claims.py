@@ -30,14 +30,16 @@ def judge_claims(suite: Suite, finals: pd.DataFrame) -> pd.DataFrame:
     """One row per claim, in the suite's order; `finals` is the statistics table of last evaluations.
 
     `observed` is, for `overestimates`, the smallest predicted/true ratio of any seed; for `lower-bound`, the largest
-    predicted minus true; for score claims, the mean seed-wise difference of scores (0-1), with `low` and `high` its
-    t interval. Raises UserError for an unknown kind.
+    predicted minus true; for score and equivalence claims, the mean seed-wise difference of scores (0-1) or predicted
+    values, with `low` and `high` its t interval. Raises UserError for an unknown kind.
     """
     judges: dict[str, Callable[[Suite, Claim, pd.DataFrame], dict[str, Any]]] = {
         "overestimates": _overestimates,
         "lower-bound": _lower_bound,
         "score-within": _score_difference,
         "score-above": _score_difference,
+        "score-equivalent": _equivalence,
+        "value-equivalent": _equivalence,
     }
     rows = []
     for number, claim in enumerate(suite.claims, start=1):
@@ -140,6 +142,39 @@ def _score_difference(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[st
     verdict = "undecided" if len(pairs) < len(suite.seeds) else "held" if observed >= threshold else "failed"
     row = _row(suite, threshold, observed, pairs, difference >= threshold, verdict, f"{sentence}.")
     return {**row, "low": low, "high": high}
+
+
+def _equivalence(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[str, Any]:
+    """Two one-sided tests at 5 %: held where the 90 % interval of the mean difference lies within the margin on both
+    sides (Schuirmann 1987), failed where it lies outside, undecided where it crosses."""
+    margin = claim["margin"]
+    column, scale, unit = (
+        ("score", 100, " points") if claim["kind"] == "score-equivalent" else ("predicted_value", 1, "")
+    )
+    pairs = here[here["family"] == claim["method"]].merge(
+        here[here["family"] == claim["reference"]], on="seed", suffixes=("", "_reference")
+    )
+    difference = (pairs[column] - pairs[f"{column}_reference"]).dropna()
+    what = "score" if column == "score" else "predicted value"
+    declared = (
+        f"The {what} of {_name(claim['method'])} is within {scale * margin:g}{unit} of that of "
+        f"{_name(claim['reference'])} on {claim['dataset']}"
+    )
+    within = difference.abs() <= margin
+    pairs = pairs.loc[difference.index]
+    if len(difference) < 2:
+        return _row(suite, margin, np.nan, pairs, within, "undecided", f"{declared}: fewer than two pairs of runs.")
+    observed = difference.mean()
+    low, high = t_interval(difference.to_numpy(), level=0.90)
+    inside, outside = -margin < low and high < margin, high < -margin or low > margin
+    verdict = (
+        "undecided" if len(pairs) < len(suite.seeds) else "held" if inside else "failed" if outside else "undecided"
+    )
+    sentence = (
+        f"{declared}: on average it differs by {scale * observed:+.1f}{unit} over {len(difference)} pairs "
+        f"(90 % interval {scale * low:+.1f} to {scale * high:+.1f})."
+    )
+    return {**_row(suite, margin, observed, pairs, within, verdict, sentence), "low": low, "high": high}
 
 
 def _values(claim: Claim, here: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from cqlbench.algorithms.configs import BCConfig
 from cqlbench.losses import bc_loss
-from cqlbench.networks.mlp import mlp
+from cqlbench.networks.adam import Adam
+from cqlbench.networks.mlp import MLP
 from cqlbench.seeding import seed_for
 from cqlbench.tasks import Batch, TaskSpec
 
@@ -21,9 +22,10 @@ class BC:
     def __init__(self, spec: TaskSpec, config: BCConfig, seed: int, device: torch.device) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for("weights", seed))
-            self.policy = mlp(spec.observation_size, config.width, config.depth, spec.action_size).to(device)
+            sizes = (spec.observation_size, config.width, config.depth, spec.action_size)
+            self.policy = MLP(*sizes, fused=config.networks == "fused").to(device)
         self.device = device
-        self.optimiser = torch.optim.Adam(self.policy.parameters(), config.learning_rate, fused=True)
+        self.optimiser = Adam(self.policy.parameters(), config.learning_rate)
 
     def update(self, batch: Batch) -> dict[str, Tensor | float]:
         loss = bc_loss(torch.tanh(self.policy(batch.observations)), batch.actions)

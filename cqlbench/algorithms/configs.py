@@ -50,6 +50,7 @@ class MethodConfig:
         "polyak": (0, 1, False),
         "cql_alpha": (0, 1e6, True),
         "num_action_samples": (1, 10_000, True),
+        "backward_actions": (1, 10_000, True),
         "target_action_samples": (1, 10_000, True),
         "target_entropy": (-1e6, 1e6, True),
         "log_std_min": (-100, 100, True),
@@ -67,6 +68,7 @@ class MethodConfig:
         "temperature_loss_of": ("temperature", "log_temperature"),
         "policy_init": INITIALISATIONS,
         "critic_init": INITIALISATIONS,
+        "networks": ("fused", "readable"),
         "variant": ("H", "rho", "expectation", "variance"),
         "sampling_distribution": ("uniform", "policy", "mixture"),
         "next_actions": ("scored_at_s", "scored_at_next_s", "unused"),
@@ -157,6 +159,8 @@ class BCConfig(MethodConfig):
     width: int = 256
     depth: int = 2
     learning_rate: float = 1e-3
+    # As for SAC.
+    networks: str = "fused"
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,9 @@ class SACConfig(ActorCriticConfig):
     independent_targets: bool = False
     # For the first so many updates the policy maximises the log-density of the data's actions instead of Q.
     bc_warm_start: int = 0
+    # Gradients by formula (networks/fused.py), or by autograd through every layer: the same numbers, rounded otherwise.
+    # Critics with layer normalisation are readable in either case.
+    networks: str = "fused"
     # Policy and critics step from the same parameters; otherwise the policy's loss sees the critics already stepped.
     joint_update: bool = False
     # Which of the learned multipliers (temperature, Lagrange) step before the losses that use them.
@@ -260,6 +267,9 @@ class CQLConfig(SACConfig):
     importance_weights: bool = True
     # Divides Q before the log-density is subtracted; multiplies the result.
     penalty_temperature: float = 1.0
+    # null: the gradient of the penalty goes through all sampled actions. A number: through so many of them per state
+    # and critic, drawn from the softmax of their values; the same on average, noisier and cheaper. Variants H and rho.
+    backward_actions: int | None = None
 
     # null: the weight is fixed. A number: a Lagrange multiplier keeps the gap near it (appendix F).
     lagrange_threshold: float | None = None
@@ -304,6 +314,16 @@ class CQLConfig(SACConfig):
                 sampled and self.penalty_temperature != 1,
                 f"penalty_temperature: {self.penalty_temperature:g} is not allowed with variant: {self.variant}, "
                 "which has no exponential; leave it out, or set variant: H or rho.",
+            ),
+            (
+                self.backward_actions is not None and sampled,
+                f"backward_actions: {self.backward_actions} is not allowed with variant: {self.variant}, whose "
+                "gradient has no softmax to draw from; leave it out, or set variant: H or rho.",
+            ),
+            (
+                self.backward_actions is not None and self.next_actions == "scored_at_next_s",
+                f"backward_actions: {self.backward_actions} is not allowed with next_actions: scored_at_next_s; "
+                "leave it out, or set next_actions: scored_at_s.",
             ),
             (
                 self.lagrange_threshold is not None and self.cql_alpha == 0,

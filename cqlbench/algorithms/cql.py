@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cqlbench.algorithms.configs import CQLConfig
-from cqlbench.algorithms.sac import SAC
+from cqlbench.algorithms.sac import SAC, Forward
 from cqlbench.losses import (
     conservative_gap,
     lagrange_loss,
@@ -17,6 +17,7 @@ from cqlbench.losses import (
     soft_maximum,
     softmax_average,
 )
+from cqlbench.networks.adam import Adam
 from cqlbench.networks.noise import Noise
 from cqlbench.seeding import seed_for
 from cqlbench.tasks import Batch, TaskSpec
@@ -32,29 +33,36 @@ class CQL(SAC):
         self.config: CQLConfig = config
         # Its own generator: with cql_alpha 0 all of SAC's draws stay as they are, and the run is SAC's, bit for bit.
         self.penalty_noise = Noise(torch.Generator(device).manual_seed(seed_for("penalty", seed)))
+        # Of its own too: the drawn backward meets the same actions as the exact one.
+        self.draws = Noise(torch.Generator(device).manual_seed(seed_for("drawn backward", seed)))
         self.log_multiplier = nn.Parameter(torch.tensor(math.log(config.initial_lagrange_multiplier), device=device))
-        self.lagrange_optimiser = torch.optim.Adam([self.log_multiplier], config.lagrange_learning_rate, fused=True)
+        self.lagrange_optimiser = Adam([self.log_multiplier], config.lagrange_learning_rate)
 
-    def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def critic_loss(self, forward: Forward) -> tuple[Tensor, dict[str, Tensor | float]]:
         """SAC's loss plus cql_alpha times the gap: equations 1 to 4, by the config.
 
         With a Lagrange multiplier the penalty is that of appendix F, and the multiplier takes its own step here.
         """
-        loss, metrics = super().critic_loss(batch)
-        data_values = self.critic(batch.observations, batch.actions) if self.config.data_term else None
-        gap = conservative_gap(self.pushed_down(batch), data_values)
+        loss, metrics = super().critic_loss(forward)
+        gap = conservative_gap(self.pushed_down(forward), forward.data_values if self.config.data_term else None)
         metrics["conservative_gap"] = gap.detach().mean()
         if self.config.lagrange_threshold is None:
             return loss + self.config.cql_alpha * gap.sum(), metrics
         penalty, metrics["lagrange_multiplier"] = self._lagrange_penalty(gap, self.config.lagrange_threshold)
         return loss + penalty, metrics
 
-    def pushed_down(self, batch: Batch) -> Tensor:
+    def pushed_down(self, forward: Forward) -> Tensor:
         """(2, B): what the penalty lowers at each state, by the config's `variant`."""
-        values, log_densities = self.sampled_values(batch)
+        actions, log_densities = self.sampled_actions(forward)
+        densities = log_densities if self.config.importance_weights and self.config.variant == "H" else None
+        if self.config.backward_actions is not None:
+            return self._through_drawn(forward.batch, actions, densities, self.config.backward_actions)
+        return self._summarised(self.sampled_values(forward.batch, actions), densities)
+
+    def _summarised(self, values: Tensor, densities: Tensor | None) -> Tensor:
+        """Q of the sampled actions (2, B, M) and their log-densities (B, M) -> (2, B)."""
         match self.config.variant:
             case "H":
-                densities = log_densities if self.config.importance_weights else None
                 return soft_maximum(values, densities, self.config.penalty_temperature)
             case "rho":
                 return softmax_average(values, self.config.penalty_temperature)
@@ -64,19 +72,32 @@ class CQL(SAC):
             case _:
                 return values.mean(2)
 
-    def sampled_values(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Q of each critic at the sampled actions (2, B, M) and the actions' log-densities (B, M)."""
-        actions, log_densities = self.sampled_actions(batch)
+    def _through_drawn(self, batch: Batch, actions: Tensor, densities: Tensor | None, count: int) -> Tensor:
+        """The same value, with an unbiased estimate of its gradient through `count` actions only.
+
+        The gradient of log sum exp f is the average of the gradient of f under the weights softmax f, as that of
+        CQL(rho) is; so actions are drawn from these weights, for each critic its own, and averaged over.
+        """
+        with torch.no_grad():
+            values = self.critic(batch.observations, actions)
+            exponents = values / self.config.penalty_temperature
+            weights = torch.softmax(exponents if densities is None else exponents - densities, 2)
+            drawn = self.draws.choices(weights, count)  # (2, B, count)
+            chosen = actions.expand(2, -1, -1, -1).gather(2, drawn[..., None].expand(-1, -1, -1, actions.shape[2]))
+        through = self.critic(batch.observations, chosen).mean(2)
+        return self._summarised(values, densities) + through - through.detach()
+
+    def sampled_values(self, batch: Batch, actions: Tensor) -> Tensor:
+        """Q of each critic at the sampled actions (B, M, A) -> (2, B, M)."""
         if self.config.next_actions != "scored_at_next_s":
-            return self.critic(batch.observations, actions), log_densities
-        here, there = actions.split(
-            [actions.shape[1] - self.config.num_action_samples, self.config.num_action_samples], 1
-        )
+            return self.critic(batch.observations, actions)
+        count = self.config.num_action_samples
+        here, there = actions.split([actions.shape[1] - count, count], 1)
         values = [self.critic(batch.observations, here), self.critic(batch.next_observations, there)]
-        return torch.cat(values, 2), log_densities
+        return torch.cat(values, 2)
 
     @torch.no_grad()
-    def sampled_actions(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def sampled_actions(self, forward: Forward) -> tuple[Tensor, Tensor]:
         """Actions to push down (B, M, A) and their log-densities (B, M), N from each of the config's sources.
 
         The paper samples from the uniform density and the policy at s (appendix F); the authors' code
@@ -86,12 +107,12 @@ class CQL(SAC):
         drawn = []
         for source in self.config.sources:
             if source == "uniform":
-                size, action_size = batch.actions.shape
-                actions = self.penalty_noise.uniform((size, count, action_size), batch.actions)
+                size, action_size = forward.batch.actions.shape
+                actions = self.penalty_noise.uniform((size, count, action_size), forward.batch.actions)
                 drawn.append((actions, torch.full_like(actions[..., 0], -action_size * math.log(2))))
             else:
-                observations = batch.observations if source == "policy" else batch.next_observations
-                drawn.append(self.policy.sample_many(observations, count, self.penalty_noise))
+                policy = forward.here if source == "policy" else forward.there
+                drawn.append(policy.sample_many(count, self.penalty_noise))
         actions, log_densities = (torch.cat(parts, 1) for parts in zip(*drawn, strict=True))
         return actions, log_densities
 

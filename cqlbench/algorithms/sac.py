@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,11 +12,21 @@ from torch import Tensor, nn
 
 from cqlbench.algorithms.configs import SACConfig
 from cqlbench.losses import actor_loss, td_loss, td_target, temperature_loss
+from cqlbench.networks.adam import Adam
 from cqlbench.networks.critic import TwinCritic
 from cqlbench.networks.noise import Noise
-from cqlbench.networks.policy import TanhGaussianPolicy
+from cqlbench.networks.policy import TanhGaussian, TanhGaussianPolicy
 from cqlbench.seeding import seed_for
 from cqlbench.tasks import Batch, TaskSpec
+
+
+class Forward(NamedTuple):
+    """A batch and what the networks say of it, each asked once per update."""
+
+    batch: Batch
+    data_values: Tensor  # (2, B), Q of the data's actions
+    here: TanhGaussian  # the policy at s
+    there: TanhGaussian  # the policy at s', without gradient
 
 
 class SAC:
@@ -27,10 +38,11 @@ class SAC:
         self.config, self.device, self.updates = config, device, 0
         sizes = (spec.observation_size, spec.action_size, config.width, config.depth)
         log_std = (config.log_std_min, config.log_std_max, config.log_std_scaling)
-        critic_options = (config.critic_layer_norm, config.critic_init)
+        fused = config.networks == "fused"
+        critic_options = (config.critic_layer_norm, config.critic_init, fused)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for("weights", seed))
-            self.policy = TanhGaussianPolicy(*sizes, *log_std, config.policy_init).to(device)
+            self.policy = TanhGaussianPolicy(*sizes, *log_std, config.policy_init, fused).to(device)
             self.critic = TwinCritic(*sizes, *critic_options).to(device)
             independent = config.independent_targets
             target_critic = TwinCritic(*sizes, *critic_options).to(device) if independent else deepcopy(self.critic)
@@ -38,65 +50,67 @@ class SAC:
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature), device=device))
         self.target_entropy = -float(spec.action_size) if config.target_entropy is None else config.target_entropy
         self.noise = Noise(torch.Generator(device).manual_seed(seed_for("noise", seed)))
-
-        def adam(parameters, learning_rate: float) -> torch.optim.Adam:
-            return torch.optim.Adam(parameters, learning_rate, fused=True)
-
-        self.actor_optimiser = adam(self.policy.parameters(), config.actor_learning_rate)
-        self.critic_optimiser = adam(self.critic.parameters(), config.critic_learning_rate)
-        self.temperature_optimiser = adam([self.log_temperature], config.temperature_learning_rate)
+        self.actor_optimiser = Adam(self.policy.parameters(), config.actor_learning_rate)
+        self.critic_optimiser = Adam(self.critic.parameters(), config.critic_learning_rate)
+        self.temperature_optimiser = Adam([self.log_temperature], config.temperature_learning_rate)
 
     def update(self, batch: Batch) -> dict[str, Tensor | float]:
         """Critics, then policy and temperature, then target critics; `joint_update` lets the critics step last."""
         self.updates += 1
-        critic_loss, metrics = self.critic_loss(batch)
+        forward = self.forward(batch)
+        critic_loss, metrics = self.critic_loss(forward)
         self.critic_optimiser.zero_grad()
         critic_loss.backward()
         if not self.config.joint_update:
             self.critic_optimiser.step()
-        metrics |= self._update_actor(batch)
+        metrics |= self._update_actor(forward)
         if self.config.joint_update:
             self.critic_optimiser.step()
         with torch.no_grad():
-            for target, parameter in zip(self.target_critic.parameters(), self.critic.parameters(), strict=True):
-                target.lerp_(parameter, self.config.polyak)
+            torch._foreach_lerp_(self.target_critic.weights, self.critic.weights, self.config.polyak)
         return metrics
 
-    def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def forward(self, batch: Batch) -> Forward:
+        """What every loss of an update starts from."""
+        with torch.no_grad():
+            there = self.policy(batch.next_observations)
+        here = self.policy(batch.observations)
+        return Forward(batch, self.critic(batch.observations, batch.actions), here, there)
+
+    def critic_loss(self, forward: Forward) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The loss to minimise, summed over the critics, and what to log of it."""
-        values = self.critic(batch.observations, batch.actions)
-        loss = td_loss(values, self.td_targets(batch))
+        values = forward.data_values
+        loss = td_loss(values, self.td_targets(forward))
         return loss.sum(), {"td_loss": loss.detach().mean(), "q_data": values.detach().mean()}
 
     @torch.no_grad()
-    def td_targets(self, batch: Batch) -> Tensor:
+    def td_targets(self, forward: Forward) -> Tensor:
         """(B,): the smaller target critic at the policy's next action, with or without the entropy bonus.
 
         Of several sampled actions the one of highest value counts, with its own bonus (young-geng/CQL).
         """
-        next_observations, config = batch.next_observations, self.config
+        batch, policy, config = forward.batch, forward.there, self.config
         if config.target_action == "mean":
-            next_values = self.target_critic(next_observations, self.policy.mean_action(next_observations)).amin(0)
+            next_values = self.target_critic(batch.next_observations, policy.mean_action()).amin(0)
         else:
-            samples = config.target_action_samples
-            actions, log_densities = self.policy.sample_many(next_observations, samples, self.noise)
-            next_values, best = self.target_critic(next_observations, actions).amin(0).max(1)
+            actions, log_densities = policy.sample_many(config.target_action_samples, self.noise)
+            next_values, best = self.target_critic(batch.next_observations, actions).amin(0).max(1)
             if config.entropy_in_target:
                 bonus = -self.log_temperature.exp() * log_densities.gather(1, best[:, None]).squeeze(1)
                 next_values = next_values + bonus
         return td_target(batch.rewards, batch.terminals, next_values, config.discount)
 
-    def _update_actor(self, batch: Batch) -> dict[str, Tensor | float]:
-        actions, log_densities = self.policy.sample(batch.observations, self.noise)
+    def _update_actor(self, forward: Forward) -> dict[str, Tensor | float]:
+        batch, policy = forward.batch, forward.here
+        actions, log_densities = policy.sample(self.noise)
         temperature_first = self.config.multipliers_first != "none"
         if temperature_first:
             self._update_temperature(log_densities)
-        self.critic.requires_grad_(False)
-        values = self.critic(batch.observations, actions).amin(0)
-        self.critic.requires_grad_(True)
+        with self.critic.frozen():
+            values = self.critic(batch.observations, actions).amin(0)
         temperature = self.log_temperature.detach().exp()
         cloning = self.updates <= self.config.bc_warm_start
-        scores = self.policy.log_density(batch.observations, batch.actions) if cloning else values
+        scores = policy.log_density(batch.actions) if cloning else values
         loss = actor_loss(scores, log_densities, temperature)
         self.actor_optimiser.zero_grad()
         loss.backward()
@@ -121,11 +135,12 @@ class SAC:
 
     @torch.inference_mode()
     def act(self, observations: np.ndarray) -> np.ndarray:
-        return self.policy.mean_action(torch.as_tensor(observations, device=self.device)).cpu().numpy()
+        return self.policy(torch.as_tensor(observations, device=self.device)).mean_action().cpu().numpy()
 
     @torch.inference_mode()
     def sample(self, observations: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-        actions, log_densities = self.policy.sample(torch.as_tensor(observations, device=self.device), Noise(generator))
+        policy = self.policy(torch.as_tensor(observations, device=self.device))
+        actions, log_densities = policy.sample(Noise(generator))
         bonus = torch.zeros_like(log_densities)
         if self.config.entropy_in_target:
             bonus = -self.log_temperature.exp() * log_densities

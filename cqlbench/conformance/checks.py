@@ -148,14 +148,15 @@ def td_target(code: Code) -> float:
     worst = 0.0
     for variant in (VARIANTS["H"], *TARGETS.values()):
         asked = make(code, settings_of(variant.settings))
-        worst = max(worst, difference(asked.td_targets(batch_of()), expected(variant).targets))
+        worst = max(worst, difference(asked.td_targets(asked.forward(batch_of())), expected(variant).targets))
     return worst
 
 
 @check("TD loss")
 def td_loss(code: Code) -> float:
     """The loss that CQL shares with SAC."""
-    loss, _ = code.sac.SAC.critic_loss(make(code, settings_of({})), batch_of())
+    asked = make(code, settings_of({}))
+    loss, _ = code.sac.SAC.critic_loss(asked, asked.forward(batch_of()))
     return difference(loss, expected(VARIANTS["H"]).td_loss.sum())
 
 
@@ -177,7 +178,8 @@ def sampled_differences(code: Code) -> list[tuple[float, float]]:
     differences = []
     for name in ("H", "H, next state's actions unused", "rho", "uniform"):
         variant = VARIANTS[name]
-        actions, densities = make(code, settings_of(variant.settings)).sampled_actions(batch_of())
+        asked = make(code, settings_of(variant.settings))
+        actions, densities = asked.sampled_actions(asked.forward(batch_of()))
         answer = expected(variant)
         differences.append((difference(actions, answer.sampled_actions), difference(densities, answer.log_densities)))
     return differences
@@ -188,7 +190,7 @@ def pushed_down(code: Code, *variants: str) -> float:
     worst = 0.0
     for variant in map(VARIANTS.__getitem__, variants):
         asked = make(code, settings_of(variant.settings))
-        worst = max(worst, difference(asked.pushed_down(batch_of()), expected(variant).pushed_down))
+        worst = max(worst, difference(asked.pushed_down(asked.forward(batch_of())), expected(variant).pushed_down))
     return worst
 
 
@@ -221,7 +223,7 @@ def integral(code: Code) -> float:
     """CQL(H) of 3 x 4,096 one-dimensional actions against the integral by 20,000 rectangles, absolute."""
     count = 4096
     asked = steep(code, count)
-    estimate = asked.pushed_down(batch_of(8, LINE)).detach().numpy() - math.log(3 * count)
+    estimate = asked.pushed_down(asked.forward(batch_of(8, LINE))).detach().numpy() - math.log(3 * count)
     return float(np.abs(estimate - true_integral()).max())
 
 
@@ -265,7 +267,7 @@ def critic_difference(code: Code, variant: Variant) -> tuple[float, float]:
     """Of the critics' whole loss, and of its gradient by their parameters."""
     config = settings_of(variant.settings)
     asked = make(code, config)
-    loss, _ = asked.critic_loss(batch_of())
+    loss, _ = asked.critic_loss(asked.forward(batch_of()))
     loss.backward()
     multiplier, _, constant = lagrange_answer(variant)
     total, gradients = expected(variant).whole(multiplier * config.cql_alpha)
@@ -311,7 +313,7 @@ def lagrange_difference(code: Code, variant: Variant) -> float:
     asked = make(code, settings_of(variant.settings))
     before = asked.log_multiplier.detach().clone()
     _, slope, _ = lagrange_answer(variant)
-    asked.critic_loss(batch_of())
+    asked.critic_loss(asked.forward(batch_of()))
     moved = (asked.log_multiplier - before) / asked.config.lagrange_learning_rate
     return max(difference(asked.log_multiplier.grad, slope), difference(moved, -np.sign(slope)))
 
@@ -421,7 +423,7 @@ def density(code: Code) -> float:
     actions = torch.tensor(midpoints())[None, :, None].expand(4, -1, 1)
     mean, log_std = (part[:, None] for part in policy(states))
     grid = code.policy.squashed_log_density(mean, log_std, actions)
-    one = policy.log_density(states, actions[:, 1234])
+    one = code.policy.TanhGaussianPolicy.forward(policy, states).log_density(actions[:, 1234])
     integral = grid.exp().mean(1) * 2
     return max(difference(integral, np.ones(4)), difference(one, grid[:, 1234].detach().numpy()))
 

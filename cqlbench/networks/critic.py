@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cqlbench.networks.mlp import activation, initialise, mlp
+from cqlbench.networks.fused import fused_networks, worthwhile
+from cqlbench.networks.mlp import MLP, activation, initialise, linear_layers
 
 
 class Critic(nn.Module):
@@ -18,7 +22,7 @@ class Critic(nn.Module):
         super().__init__()
         self.observation_size = observation_size
         self.first = nn.Linear(observation_size + action_size, width)
-        self.rest = nn.Sequential(*activation(width, layer_norm), *mlp(width, width, depth - 1, 1, layer_norm))
+        self.rest = nn.Sequential(*activation(width, layer_norm), *MLP(width, width, depth - 1, 1, layer_norm))
         initialise(self, init, output_bound=3e-3)
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -32,7 +36,7 @@ class Critic(nn.Module):
 
 
 class TwinCritic(nn.Module):
-    """Two critics of the same shape, initialised apart."""
+    """Two critics of the same shape, initialised apart. There is no fused form of layer normalisation."""
 
     def __init__(
         self,
@@ -42,12 +46,28 @@ class TwinCritic(nn.Module):
         depth: int,
         layer_norm: bool = False,
         init: str = "torch",
+        fused: bool = False,
     ) -> None:
         super().__init__()
         self.critics = nn.ModuleList(
             Critic(observation_size, action_size, width, depth, layer_norm, init) for _ in range(2)
         )
+        self.fused, self.width = fused and not layer_norm, width
+        self.layers = [linear_layers(critic) for critic in self.critics]
+        self.weights: list[Tensor] = list(self.parameters())
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """(B, O), (B, A) -> (2, B); or (B, O), (B, N, A) -> (2, B, N)."""
-        return torch.stack([critic(observations, actions) for critic in self.critics])
+        """(B, O), (B, A) -> (2, B); or (B, O), (B, N, A) -> (2, B, N); actions (2, B, N, A) are each critic's own."""
+        if self.fused and worthwhile(actions[..., 0].numel(), self.width):
+            return fused_networks(self.layers, observations, actions).squeeze(-1)
+        own = actions if actions.dim() == 4 else [actions] * 2
+        return torch.stack([critic(observations, scored) for critic, scored in zip(self.critics, own, strict=True)])
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside, values are differentiable in the actions alone."""
+        for weight in self.weights:
+            weight.requires_grad_(False)
+        yield
+        for weight in self.weights:
+            weight.requires_grad_(True)

@@ -5,21 +5,43 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
+
+from cqlbench.networks.fused import fused_networks, worthwhile
 
 
-def mlp(input_size: int, width: int, depth: int, output_size: int, layer_norm: bool = False) -> nn.Sequential:
-    """`depth` hidden layers of `width` ReLU units and a linear output: (..., input_size) -> (..., output_size)."""
-    sizes = [input_size] + [width] * depth
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), *activation(outputs, layer_norm)]
-    return nn.Sequential(*layers, nn.Linear(sizes[-1], output_size))
+class MLP(nn.Sequential):
+    """`depth` hidden layers of `width` ReLU units and a linear output: (B, input_size) -> (B, output_size)."""
+
+    def __init__(
+        self,
+        input_size: int,
+        width: int,
+        depth: int,
+        output_size: int,
+        layer_norm: bool = False,
+        fused: bool = False,
+    ) -> None:
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise([input_size] + [width] * depth):
+            layers += [nn.Linear(inputs, outputs), *activation(outputs, layer_norm)]
+        super().__init__(*layers, nn.Linear(width if depth else input_size, output_size))
+        self.fused, self.width, self.layers = fused, width, linear_layers(self)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.fused and worthwhile(len(inputs), self.width):
+            return fused_networks([self.layers], inputs)[0]
+        return super().forward(inputs)
 
 
 def activation(width: int, layer_norm: bool) -> list[nn.Module]:
     """What follows a hidden layer's linear map."""
     return [*([nn.LayerNorm(width)] if layer_norm else []), nn.ReLU(inplace=True)]
+
+
+def linear_layers(network: nn.Module) -> list[nn.Linear]:
+    """All of them, from the input to the output."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
 def initialise(network: nn.Module, scheme: str, output_bound: float) -> None:
@@ -32,7 +54,7 @@ def initialise(network: nn.Module, scheme: str, output_bound: float) -> None:
     - `rlkit`: hidden layers uniform within 1/sqrt(outputs), their biases 0.1, output uniform within `output_bound`
       (rlkit/torch/networks.py, whose "fan in" is the number of outputs).
     """
-    *hidden, output = (module for module in network.modules() if isinstance(module, nn.Linear))
+    *hidden, output = linear_layers(network)
     if scheme == "small-output":
         nn.init.xavier_uniform_(output.weight, gain=0.01)
         nn.init.zeros_(output.bias)

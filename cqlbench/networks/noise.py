@@ -22,5 +22,12 @@ class Noise:
         """Numbers uniform in [-1, 1], as actions are."""
         return 2 * self._draw(torch.rand, shape, like) - 1
 
+    def choices(self, weights: Tensor, count: int) -> Tensor:
+        """(..., N) weights that sum to 1 -> (..., count) indices below N, drawn with replacement."""
+        cumulative = weights.cumsum(-1)
+        # Rounding may leave the sum just under 1.
+        below = self._draw(torch.rand, (*weights.shape[:-1], count), weights) * cumulative[..., -1:]
+        return torch.searchsorted(cumulative, below, right=True).clamp_(max=weights.shape[-1] - 1)
+
     def _draw(self, kind, shape: Shape, like: Tensor) -> Tensor:
         return kind(shape, generator=self.generator, dtype=like.dtype, device=self.generator.device).to(like.device)

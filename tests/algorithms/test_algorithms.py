@@ -111,7 +111,7 @@ def test_a_larger_cql_alpha_gives_a_smaller_gap():
 
 def test_sampled_actions_come_from_three_sources_with_their_densities():
     cql = make("cql", num_action_samples=4)
-    actions, log_densities = cql.sampled_actions(batches(1)[0])
+    actions, log_densities = cql.sampled_actions(cql.forward(batches(1)[0]))
     assert actions.shape == (32, 12, 2) and log_densities.shape == (32, 12)
     assert torch.allclose(log_densities[:, :4], torch.tensor(2 * np.log(0.5)).float())
     assert not torch.allclose(log_densities[:, 4:8], log_densities[:, 8:])  # s and s' are different states
@@ -122,8 +122,8 @@ def test_terminals_cut_the_target_and_time_limits_do_not():
     sac = make("sac")
     batch = batches(1)[0]
     ended = batch._replace(terminals=torch.ones(32))
-    assert torch.equal(sac.td_targets(ended), batch.rewards)
-    assert not torch.allclose(sac.td_targets(batch._replace(terminals=torch.zeros(32))), batch.rewards)
+    assert torch.equal(sac.td_targets(sac.forward(ended)), batch.rewards)
+    assert not torch.allclose(sac.td_targets(sac.forward(batch._replace(terminals=torch.zeros(32)))), batch.rewards)
 
 
 def test_entropy_bonus_is_reported_only_where_the_target_has_it():

@@ -27,7 +27,7 @@ from cqlbench.diagnostics import compare_values
 from cqlbench.errors import UserError
 from cqlbench.execution import execute
 from cqlbench.networks.critic import TwinCritic
-from cqlbench.networks.mlp import initialise, mlp
+from cqlbench.networks.mlp import MLP, initialise
 from cqlbench.networks.noise import Noise
 from cqlbench.networks.policy import squash
 from cqlbench.normalisation import Normaliser
@@ -195,12 +195,18 @@ def test_a_warm_start_as_long_as_the_run_is_refused():
 def drawn(batch: Batch, **changes: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Q (2, B, M) at s of the actions that a new algorithm of these settings draws first, their log-densities, them."""
     algorithm = make(**changes)
-    actions, log_densities = algorithm.sampled_actions(batch)
+    actions, log_densities = algorithm.sampled_actions(algorithm.forward(batch))
     return algorithm.critic(batch.observations, actions).detach(), log_densities, actions
 
 
 def gap_of(batch: Batch, **changes: Any) -> float:
-    return float(make(**changes).critic_loss(batch)[1]["conservative_gap"])
+    algorithm = make(**changes)
+    return float(algorithm.critic_loss(algorithm.forward(batch))[1]["conservative_gap"])
+
+
+def pushed_down(batch: Batch, **changes: Any) -> Tensor:
+    algorithm = make(**changes)
+    return algorithm.pushed_down(algorithm.forward(batch)).detach()
 
 
 @pytest.mark.parametrize(("distribution", "count"), [("uniform", 1), ("policy", 1), ("mixture", 2)])
@@ -214,10 +220,10 @@ def test_expectation_is_the_average_over_its_distribution_minus_the_data(batch, 
 
 def test_the_policys_actions_carry_the_policys_densities_at_their_own_state(batch):
     algorithm = make()
-    actions, log_densities = algorithm.sampled_actions(batch)
+    actions, log_densities = algorithm.sampled_actions(algorithm.forward(batch))
     for source, observations in ((1, batch.observations), (2, batch.next_observations)):
         for sample in range(source * SAMPLES, (source + 1) * SAMPLES):
-            expected = algorithm.policy.log_density(observations, actions[:, sample]).detach()
+            expected = algorithm.policy(observations).log_density(actions[:, sample]).detach()
             torch.testing.assert_close(log_densities[:, sample], expected, atol=1e-4, rtol=1e-4)
     assert torch.equal(log_densities[:, :SAMPLES], torch.full((16, SAMPLES), -2 * math.log(2)))
 
@@ -229,7 +235,7 @@ def test_h_divides_q_by_the_temperature_before_it_takes_the_density_off(batch, w
     values, log_densities, _ = drawn(batch, **switches)
     terms = (values / temperature).exp() / (log_densities.exp() if weighted else 1)
     expected = temperature * terms.sum(2).log()
-    torch.testing.assert_close(make(**switches).pushed_down(batch).detach(), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(pushed_down(batch, **switches), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
@@ -239,7 +245,7 @@ def test_rho_weighs_the_policys_actions_at_s_by_the_softmax_of_q(batch, temperat
     assert torch.equal(actions, drawn(batch, variant="expectation", sampling_distribution="policy")[2])
     powers = (values / temperature).exp()
     expected = (powers * values).sum(2) / powers.sum(2)
-    torch.testing.assert_close(make(**switches).pushed_down(batch).detach(), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(pushed_down(batch, **switches), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("radius", [0.25, 1.0])
@@ -247,12 +253,12 @@ def test_variance_adds_the_root_of_radius_times_variance(batch, radius):
     switches = {"variant": "variance", "sampling_distribution": "mixture", "variance_radius": radius}
     values, _, _ = drawn(batch, **switches)
     expected = values.mean(2) + math.sqrt(radius) * values.std(2, unbiased=False)
-    torch.testing.assert_close(make(**switches).pushed_down(batch).detach(), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(pushed_down(batch, **switches), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_next_actions_are_scored_at_s_or_at_s_prime_or_not_drawn(batch):
     here, _, actions = drawn(batch)
-    there, _ = make(next_actions="scored_at_next_s").sampled_values(batch)
+    there = make(next_actions="scored_at_next_s").sampled_values(batch, actions)
     torch.testing.assert_close(there[:, :, : 2 * SAMPLES], here[:, :, : 2 * SAMPLES])
     expected = make().critic(batch.next_observations, actions[:, 2 * SAMPLES :])
     torch.testing.assert_close(there[:, :, 2 * SAMPLES :], expected)
@@ -313,7 +319,8 @@ def test_equation_1_does_not_push_the_data_up(batch):
 
     def slope(**changes: Any) -> Tensor:
         actions = batch.actions.clone().requires_grad_()
-        make(**changes).critic_loss(batch._replace(actions=actions))[0].backward()
+        algorithm = make(**changes)
+        algorithm.critic_loss(algorithm.forward(batch._replace(actions=actions)))[0].backward()
         assert actions.grad is not None
         return actions.grad
 
@@ -395,8 +402,8 @@ def test_of_several_target_actions_the_best_counts_with_its_own_bonus(batch):
     noise = Noise(torch.Generator().manual_seed(0))
     noise.generator.set_state(algorithm.noise.generator.get_state())
     with torch.no_grad():
-        actions, log_densities = algorithm.policy.sample_many(batch.next_observations, 3, noise)
-    targets = algorithm.td_targets(batch)
+        actions, log_densities = algorithm.policy(batch.next_observations).sample_many(3, noise)
+    targets = algorithm.td_targets(algorithm.forward(batch))
     for i in range(16):
         state = batch.next_observations[i : i + 1]
         values = [algorithm.target_critic(state, actions[i : i + 1, n]).min().item() for n in range(3)]
@@ -408,10 +415,11 @@ def test_of_several_target_actions_the_best_counts_with_its_own_bonus(batch):
 
 def test_the_mean_action_needs_no_noise(batch):
     algorithm = make(target_action="mean")
-    assert torch.equal(algorithm.td_targets(batch), algorithm.td_targets(batch))
-    values = algorithm.target_critic(batch.next_observations, algorithm.policy.mean_action(batch.next_observations))
+    forward = algorithm.forward(batch)
+    assert torch.equal(algorithm.td_targets(forward), algorithm.td_targets(forward))
+    values = algorithm.target_critic(batch.next_observations, forward.there.mean_action())
     expected = losses.td_target(batch.rewards, batch.terminals, values.amin(0), 0.99)
-    torch.testing.assert_close(algorithm.td_targets(batch), expected.detach())
+    torch.testing.assert_close(algorithm.td_targets(forward), expected.detach())
 
 
 def test_the_two_temperature_losses_differ_by_the_factor_temperature(batch):
@@ -448,10 +456,10 @@ def test_the_log_std_stays_within_its_bounds(batch):
 def test_a_warm_start_clones_behaviour_and_ends(batch):
     """During it the critics have no say in the policy's gradient, after it they have."""
     algorithm = make(bc_warm_start=30, actor_learning_rate=0.01)
-    before = algorithm.policy.log_density(batch.observations, batch.actions).mean()
+    before = algorithm.policy(batch.observations).log_density(batch.actions).mean()
     for _ in range(29):
         algorithm.update(batch)
-    assert algorithm.policy.log_density(batch.observations, batch.actions).mean() > before + 0.3
+    assert algorithm.policy(batch.observations).log_density(batch.actions).mean() > before + 0.3
     for cloning in (True, False):
         other = deepcopy(algorithm)
         with torch.no_grad():
@@ -465,8 +473,8 @@ def test_a_warm_start_clones_behaviour_and_ends(batch):
 def test_in_a_joint_update_the_policy_sees_the_critics_before_their_step(batch):
     def policy_gradient(algorithm: CQL) -> Tensor:
         """By hand, at the algorithm's present critics; takes the noise that its update would."""
-        algorithm.td_targets(batch)
-        actions, log_densities = algorithm.policy.sample(batch.observations, algorithm.noise)
+        algorithm.td_targets(algorithm.forward(batch))
+        actions, log_densities = algorithm.policy(batch.observations).sample(algorithm.noise)
         values = algorithm.critic(batch.observations, actions).amin(0)
         loss = (algorithm.log_temperature.detach().exp() * log_densities - values).mean()
         return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(algorithm.policy.parameters()))])
@@ -489,13 +497,13 @@ def test_in_a_joint_update_the_policy_sees_the_critics_before_their_step(batch):
 @pytest.mark.parametrize("width", [64, 96])
 def test_weights_start_as_the_scheme_says(scheme, width):
     torch.manual_seed(0)
-    network = mlp(5, width, 2, 3)
+    network = MLP(5, width, 2, 3)
     as_torch_made_them = deepcopy(network)
     initialise(network, scheme, output_bound=0.5)
     *hidden, output = (layer for layer in network if isinstance(layer, nn.Linear))
     first, second = hidden
     if scheme in ("torch", "small-output"):
-        for layer, original in zip(hidden, as_torch_made_them[::2], strict=False):
+        for layer, original in zip(hidden, list(as_torch_made_them)[::2], strict=False):
             assert torch.equal(layer.weight, original.weight) and torch.equal(layer.bias, original.bias)
     if scheme == "torch":
         assert torch.equal(output.weight, as_torch_made_them[-1].weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,25 +17,24 @@ from cqlbench.conformance.planted.mutation import Code
 from cqlbench.tasks import Batch, TaskSpec
 
 
-class GivenPolicy:
-    """Hands out the sampled actions that it was given for s and for s', with their log-densities."""
+@dataclass(frozen=True)
+class Given:
+    """In the place of a policy at a state: hands out the actions it was given (B, N, A), with their log-densities."""
 
-    def __init__(self, next_observations: Tensor, here: tuple[Tensor, Tensor], there: tuple[Tensor, Tensor]) -> None:
-        self.next_observations, self.here, self.there = next_observations, here, there
+    actions: Tensor
+    log_densities: Tensor
 
-    def sample_many(self, observations: Tensor, count: int, noise: object) -> tuple[Tensor, Tensor]:
+    def sample_many(self, count: int, noise: object) -> tuple[Tensor, Tensor]:
         """The first `count` actions (B, count, A) and their log-densities (B, count)."""
-        actions, log_densities = self.there if torch.equal(observations, self.next_observations) else self.here
-        return actions[:, :count], log_densities[:, :count]
+        return self.actions[:, :count], self.log_densities[:, :count]
 
-    def sample(self, observations: Tensor, noise: object) -> tuple[Tensor, Tensor]:
+    def sample(self, noise: object) -> tuple[Tensor, Tensor]:
         """The first action (B, A) and its log-density (B,)."""
-        actions, log_densities = self.sample_many(observations, 1, noise)
-        return actions[:, 0], log_densities[:, 0]
+        return self.actions[:, 0], self.log_densities[:, 0]
 
-    def mean_action(self, observations: Tensor) -> Tensor:
+    def mean_action(self) -> Tensor:
         """Any action: the target critics' answer is given too."""
-        return self.sample(observations, None)[0]
+        return self.actions[:, 0]
 
 
 def adapter(code: Code, config: CQLConfig) -> CriticLoss:
@@ -50,8 +50,8 @@ def adapter(code: Code, config: CQLConfig) -> CriticLoss:
     class Recording(sac):
         """Between SAC and CQL: keeps the TD loss that CQL adds its term to."""
 
-        def critic_loss(self, batch: Batch) -> Any:
-            self.td_loss, metrics = super().critic_loss(batch)
+        def critic_loss(self, forward: Any) -> Any:
+            self.td_loss, metrics = super().critic_loss(forward)
             return self.td_loss, metrics
 
     class Asked(cql, Recording):
@@ -66,7 +66,8 @@ def adapter(code: Code, config: CQLConfig) -> CriticLoss:
         spec = TaskSpec(batch.observations.shape[1], batch.actions.shape[1])
         asked = Asked(spec, dataclasses.replace(config, **settings), 0, torch.device("cpu"))
         uniform, here, there = zip(sampled_actions.split(count, 1), log_densities.split(count, 1), strict=True)
-        asked.critic, asked.policy = q, GivenPolicy(batch.next_observations, here, there)
+        asked.critic = q
+        asked.policy = lambda states: Given(*(there if torch.equal(states, batch.next_observations) else here))
         asked.target_critic = lambda _, actions: (
             batch.next_values if actions.dim() == 2 else batch.next_values[..., None].expand(-1, -1, actions.shape[1])
         )
@@ -76,7 +77,7 @@ def adapter(code: Code, config: CQLConfig) -> CriticLoss:
         asked.log_multiplier = torch.tensor(log_multiplier, dtype=torch.float64, requires_grad=True)
         asked.lagrange_optimiser = torch.optim.SGD([asked.log_multiplier], 0.0)
         given = (batch.observations, batch.actions, batch.rewards, batch.next_observations, batch.terminals)
-        whole, _ = asked.critic_loss(Batch(*given))
+        whole, _ = asked.critic_loss(asked.forward(Batch(*given)))
         answer = {"td": asked.td_loss, "conservative": whole - asked.td_loss}
         if asked.log_multiplier.grad is not None:
             answer["lagrange"] = asked.log_multiplier.grad

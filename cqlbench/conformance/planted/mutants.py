@@ -16,7 +16,9 @@ NAMED = (
         "shifted observations",
         "algorithms.cql",
         "loss, metrics = super()",
-        "batch = batch._replace(observations=batch.observations.roll(1, 0))\n        loss, metrics = super()",
+        "batch = forward.batch\n"
+        "        forward = self.forward(batch._replace(observations=batch.observations.roll(1, 0)))\n"
+        "        loss, metrics = super()",
         "d3rlpy's get_minari",
     ),
     # The TD error
@@ -36,8 +38,9 @@ NAMED = (
     Mutant(
         "each critic its own target",
         "algorithms.sac",
-        "loss = td_loss(values, self.td_targets(batch))",
-        "actions = self.policy.sample_many(batch.next_observations, 1, self.noise)[0].detach()\n"
+        "loss = td_loss(values, self.td_targets(forward))",
+        "batch = forward.batch\n"
+        "        actions = forward.there.sample_many(1, self.noise)[0].detach()\n"
         "        targets = [\n"
         "            td_target(batch.rewards, batch.terminals, next_values, self.config.discount)\n"
         "            for next_values in self.target_critic(batch.next_observations, actions)[..., 0]\n"
@@ -57,8 +60,8 @@ NAMED = (
     Mutant(
         "constant random actions",
         "algorithms.cql",
-        "self.penalty_noise.uniform((size, count, action_size), batch.actions)",
-        "batch.actions.new_ones((size, count, action_size))",
+        "self.penalty_noise.uniform((size, count, action_size), forward.batch.actions)",
+        "forward.batch.actions.new_ones((size, count, action_size))",
         "tianshou",
     ),
     Mutant(
@@ -71,8 +74,8 @@ NAMED = (
     Mutant(
         "all sampled actions scored at s'",
         "algorithms.cql",
-        "return self.critic(batch.observations, actions), log_densities",
-        "return self.critic(batch.next_observations, actions), log_densities",
+        "return self.critic(batch.observations, actions)\n",
+        "return self.critic(batch.next_observations, actions)\n",
         SLIP,
     ),
     Mutant("policy actions left out", "algorithms.cql", "in self.config.sources:", 'in ("uniform",):', SLIP),
@@ -103,15 +106,15 @@ NAMED = (
     Mutant(
         "importance weights left out",
         "algorithms.cql",
-        "densities = log_densities if self.config.importance_weights else None",
+        'densities = log_densities if self.config.importance_weights and self.config.variant == "H" else None',
         "densities = None",
         "unifloral",
     ),
     Mutant(
         "policy densities left out",
         "algorithms.cql",
-        "drawn.append(self.policy.sample_many(observations, count, self.penalty_noise))",
-        "actions, densities = self.policy.sample_many(observations, count, self.penalty_noise)\n"
+        "drawn.append(policy.sample_many(count, self.penalty_noise))",
+        "actions, densities = policy.sample_many(count, self.penalty_noise)\n"
         "                drawn.append((actions, torch.zeros_like(densities)))",
         SLIP,
     ),
@@ -147,17 +150,17 @@ NAMED = (
     Mutant(
         "data's action in the unweighted logsumexp",
         "algorithms.cql",
-        "densities = log_densities if self.config.importance_weights else None",
-        "densities = None\n"
-        "                values = torch.cat([values, self.critic(batch.observations, batch.actions)[..., None]], 2)",
+        "return self._summarised(self.sampled_values(forward.batch, actions), densities)",
+        "values = torch.cat([self.sampled_values(forward.batch, actions), forward.data_values[..., None]], 2)\n"
+        "        return self._summarised(values, None)",
         "unifloral; an option of the authors, young-geng, CORL",
     ),
     Mutant(
         "data's action in the logsumexp",
         "algorithms.cql",
-        "densities = log_densities if self.config.importance_weights else None",
-        "densities = torch.nn.functional.pad(log_densities, (0, 1))\n"
-        "                values = torch.cat([values, self.critic(batch.observations, batch.actions)[..., None]], 2)",
+        "return self._summarised(self.sampled_values(forward.batch, actions), densities)",
+        "values = torch.cat([self.sampled_values(forward.batch, actions), forward.data_values[..., None]], 2)\n"
+        "        return self._summarised(values, torch.nn.functional.pad(log_densities, (0, 1)))",
         SLIP,
     ),
     Mutant("maximum instead of logsumexp", "losses", "torch.logsumexp(exponents, dim=2)", "exponents.amax(2)", SLIP),
@@ -181,9 +184,9 @@ NAMED = (
     Mutant(
         "data term of policy actions",
         "algorithms.cql",
-        "data_values = self.critic(batch.observations, batch.actions) if",
-        "drawn, _ = self.policy.sample(batch.observations, self.penalty_noise)\n"
-        "        data_values = self.critic(batch.observations, drawn) if",
+        "gap = conservative_gap(self.pushed_down(forward), forward.data_values if",
+        "drawn = self.critic(forward.batch.observations, forward.here.sample(self.penalty_noise)[0])\n"
+        "        gap = conservative_gap(self.pushed_down(forward), drawn if",
         SLIP,
     ),
     Mutant(
@@ -199,7 +202,7 @@ NAMED = (
         "weight on the logsumexp only",
         "algorithms.cql",
         "return loss + self.config.cql_alpha * gap.sum(), metrics",
-        "pushed_up = 0 if data_values is None else data_values.mean(1)\n"
+        "pushed_up = forward.data_values.mean(1) if self.config.data_term else 0\n"
         "            return loss + (self.config.cql_alpha * (gap + pushed_up) - pushed_up).sum(), metrics",
         SLIP,
     ),
@@ -254,8 +257,8 @@ NAMED = (
     Mutant(
         "sampled values detached",
         "algorithms.cql",
-        "return self.critic(batch.observations, actions), log_densities",
-        "return self.critic(batch.observations, actions).detach(), log_densities",
+        "return self.critic(batch.observations, actions)\n",
+        "return self.critic(batch.observations, actions).detach()\n",
         SLIP,
     ),
     Mutant(
@@ -314,8 +317,8 @@ OUTSIDE = (
     Mutant(
         "density ignores its action",
         "networks.policy",
-        "return squashed_log_density(mean, log_std, actions)",
-        "return squashed_log_density(mean, log_std, torch.tanh(mean))",
+        "before = torch.atanh(actions.clamp(",
+        "before = torch.atanh(torch.tanh(self.mean).clamp(",
         "CORL",
     ),
     Mutant(
@@ -356,8 +359,8 @@ OUTSIDE = (
     Mutant(
         "policy's loss trains the critics",
         "algorithms.sac",
-        "self.critic.requires_grad_(False)",
-        "pass",
+        "with self.critic.frozen():",
+        "if True:",
         SLIP,
         {"joint_update": True},
     ),
@@ -395,15 +398,15 @@ OUTSIDE = (
     Mutant(
         "critics in place of target critics",
         "algorithms.sac",
-        "self.target_critic(next_observations, actions)",
-        "self.critic(next_observations, actions)",
+        "self.target_critic(batch.next_observations, actions)",
+        "self.critic(batch.next_observations, actions)",
         SLIP,
     ),
     Mutant(
         "target critics copied whole",
         "algorithms.sac",
-        "target.lerp_(parameter, self.config.polyak)",
-        "target.copy_(parameter)",
+        "_lerp_(self.target_critic.weights, self.critic.weights, self.config.polyak)",
+        "_copy_(self.target_critic.weights, self.critic.weights)",
         SLIP,
     ),
     Mutant(

@@ -35,7 +35,7 @@ def test_log_density_stays_finite_where_tanh_rounds_to_one():
 def test_sampling_many_matches_sampling_one_in_distribution_and_shape():
     policy = TanhGaussianPolicy(4, 2, 16, 2, -20, 2)
     observations = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
-    actions, log_densities = policy.sample_many(observations, 2000, Noise(torch.Generator().manual_seed(2)))
+    actions, log_densities = policy(observations).sample_many(2000, Noise(torch.Generator().manual_seed(2)))
     assert actions.shape == (5, 2000, 2) and log_densities.shape == (5, 2000)
     mean, log_std = policy(observations)
     before = torch.atanh(actions.clamp(-1 + 1e-6, 1 - 1e-6))
