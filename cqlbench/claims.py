@@ -114,9 +114,7 @@ def _for_every_seed(
 def _score_difference(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[str, Any]:
     above = claim["kind"] == "score-above"
     threshold = claim["margin"] if above else -claim["margin"]
-    pairs = here[here["family"] == claim["method"]].merge(
-        here[here["family"] == claim["reference"]], on="seed", suffixes=("", "_reference")
-    )
+    pairs = _pairs(claim, here)
     difference = pairs["score"] - pairs["score_reference"]
     method, reference = _name(claim["method"]), _name(claim["reference"])
     points = f"{100 * claim['margin']:g} points"
@@ -151,9 +149,7 @@ def _equivalence(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[str, An
     column, scale, unit = (
         ("score", 100, " points") if claim["kind"] == "score-equivalent" else ("predicted_value", 1, "")
     )
-    pairs = here[here["family"] == claim["method"]].merge(
-        here[here["family"] == claim["reference"]], on="seed", suffixes=("", "_reference")
-    )
+    pairs = _pairs(claim, here)
     difference = (pairs[column] - pairs[f"{column}_reference"]).dropna()
     what = "score" if column == "score" else "predicted value"
     declared = (
@@ -175,6 +171,12 @@ def _equivalence(suite: Suite, claim: Claim, here: pd.DataFrame) -> dict[str, An
         f"(90 % interval {scale * low:+.1f} to {scale * high:+.1f})."
     )
     return {**_row(suite, margin, observed, pairs, within, verdict, sentence), "low": low, "high": high}
+
+
+def _pairs(claim: Claim, here: pd.DataFrame) -> pd.DataFrame:
+    """The method's final rows beside the reference's of the same seed, whose columns end in `_reference`."""
+    own, reference = (here[here["family"] == claim[key]] for key in ("method", "reference"))
+    return own.merge(reference, on="seed", suffixes=("", "_reference"))
 
 
 def _values(claim: Claim, here: pd.DataFrame) -> pd.DataFrame:

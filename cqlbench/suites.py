@@ -30,7 +30,8 @@ class Method:
     """One column of the comparison: an algorithm with its settings.
 
     `family` is its entry in the suite file, `axes` the settings that entry sweeps, with this method's values, and
-    `label` both together: `cql cql_alpha=10`. The main comparison shows each family's one `headline` method.
+    `label` both together: `cql cql_alpha=10`; with a drawn backward always that too. The main comparison shows each
+    family's one `headline` method.
     """
 
     label: str
@@ -201,12 +202,16 @@ def _methods(content: dict[str, Any]) -> tuple[Method, ...]:
         for combination in itertools.product(*choices.values()):
             settings = dict(zip(choices, combination, strict=True))
             axes = {key: settings[key] for key in swept}
+            resolved = _resolve(f"methods.{family}", config, settings)
+            # Another estimator of the same gradient: no table shows it without.
+            drawn = getattr(resolved, "backward_actions", None)
+            told = axes | ({} if drawn is None else {"backward_actions": drawn})
             methods.append(
                 Method(
-                    label=" ".join([family, *(f"{key}={readable(value)}" for key, value in axes.items())]),
+                    label=" ".join([family, *(f"{key}={readable(value)}" for key, value in told.items())]),
                     family=family,
                     algorithm=algorithm,
-                    config=_resolve(f"methods.{family}", config, settings),
+                    config=resolved,
                     axes=axes,
                     headline=axes == shown,
                 )

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats as scipy_stats
 from synthetic_runs import make_suite
 
 from cqlbench.claims import judge_claims
 from cqlbench.errors import UserError
+from cqlbench.statistics import t_interval
 
 DATASET = "hopper/medium-v0"
 
@@ -124,6 +126,45 @@ def test_only_the_headline_is_judged(judge):
     table = finals(cql={"score": THREE, "predicted": [50.0] * 3, "true": [100.0] * 3})
     other = table.assign(headline=False, predicted_value=1e6)
     assert judge(pd.concat([table, other]), kind="lower-bound", method="cql")["verdict"] == "held"
+
+
+@pytest.mark.parametrize(
+    ("cql", "verdict"),
+    [
+        ([0.41, 0.39, 0.40], "held"),
+        ([0.55, 0.56, 0.54], "failed"),
+        ([0.25, 0.24, 0.26], "failed"),
+        ([0.40, 0.30, 0.50], "undecided"),
+        ([0.50, 0.51, 0.52], "undecided"),  # outside on average, but the interval crosses
+    ],
+)
+def test_equivalence_is_held_inside_failed_outside_and_undecided_across(judge, cql, verdict):
+    table = finals(cql={"score": cql}, bc={"score": [0.4, 0.4, 0.4]})
+    row = judge(table, kind="score-equivalent", method="cql", reference="bc", margin=0.1)
+    assert row["verdict"] == verdict
+    low, high = t_interval(np.array(cql) - 0.4, level=0.90)
+    assert (row["low"], row["high"]) == pytest.approx((low, high))
+    assert f"90 % interval {100 * low:+.1f} to {100 * high:+.1f}" in row["sentence"]
+    # Both one-sided tests at 5 %: the interval decides as they do.
+    if verdict == "held":
+        differences = np.array(cql) - 0.4
+        assert scipy_stats.ttest_1samp(differences, -0.1, alternative="greater").pvalue < 0.05
+        assert scipy_stats.ttest_1samp(differences, 0.1, alternative="less").pvalue < 0.05
+
+
+def test_equivalence_of_values_is_in_their_own_unit(judge):
+    methods = {"cql": [50.0, 52.0, 51.0], "bc": [50.0, 50.0, 50.0]}
+    table = finals(
+        **{name: {"score": THREE, "predicted": values, "true": [9.0] * 3} for name, values in methods.items()}
+    )
+    row = judge(table, kind="value-equivalent", method="cql", reference="bc", margin=5)
+    assert row["verdict"] == "held" and row["observed"] == pytest.approx(1.0)
+    assert "differs by +1.0 over 3 pairs" in row["sentence"]
+    row = judge(table[table["seed"] < 2], kind="value-equivalent", method="cql", reference="bc", margin=50)
+    assert row["verdict"] == "undecided" and "2 of 3 seeds" in row["sentence"]
+    assert judge(table[table["seed"] < 1], kind="value-equivalent", method="cql", reference="bc", margin=50)[
+        "sentence"
+    ].startswith("The predicted value of CQL is within 50 of that of BC")
 
 
 def test_an_unknown_kind_is_refused(judge):

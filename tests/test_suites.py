@@ -189,3 +189,14 @@ def test_what_is_not_a_suite_file_is_refused(tmp_path):
     (tmp_path / "empty.yaml").write_text("")
     with pytest.raises(UserError, match="a mapping"):
         load_suite(tmp_path / "empty.yaml")
+
+
+def test_a_drawn_backward_stands_in_the_label_swept_or_not(tmp_path):
+    content = copy.deepcopy(CONTENT) | {"common": {}, "headline": {"backward_actions": None}, "claims": []}
+    content["methods"] = {
+        "cql": {"backward_actions": [None, 4]},
+        "mine": {"algorithm": "cql", "backward_actions": 2},
+        "plain": {"algorithm": "cql"},
+    }
+    labels = [method.label for method in load_suite(write(tmp_path, content)).methods]
+    assert labels == ["cql backward_actions=null", "cql backward_actions=4", "mine backward_actions=2", "plain"]

@@ -654,6 +654,7 @@ EVERYTHING = {
     "variance_radius": 1.23456789012345, "data_term": False, "num_action_samples": 9_999, "next_actions": "unused",
     "lagrange_threshold": -1.23456789012345, "threshold_of": "weighted_gap",
     "lagrange_learning_rate": 0.000123456789012345, "initial_lagrange_multiplier": 1.23456789012345,
+    "networks": "readable",
 }  # fmt: skip
 
 
@@ -664,6 +665,7 @@ def test_a_folders_name_fits_with_every_setting_changed(tmp_path):
         "target_action",
         "importance_weights",
         "penalty_temperature",
+        "backward_actions",
     }
     run = Run("pendulum/medium-v0", "cql", config, Protocol(updates=1_000_000), 0)
     folder = run.folder(tmp_path)

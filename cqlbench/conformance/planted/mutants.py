@@ -185,7 +185,7 @@ NAMED = (
         "data term of policy actions",
         "algorithms.cql",
         "gap = conservative_gap(self.pushed_down(forward), forward.data_values if",
-        "drawn = self.critic(forward.batch.observations, forward.here.sample(self.penalty_noise)[0])\n"
+        "drawn = self.critic(forward.batch.observations, forward.here.sample(self.penalty_noise)[0].detach())\n"
         "        gap = conservative_gap(self.pushed_down(forward), drawn if",
         SLIP,
     ),
@@ -317,8 +317,8 @@ OUTSIDE = (
     Mutant(
         "density ignores its action",
         "networks.policy",
-        "before = torch.atanh(actions.clamp(",
-        "before = torch.atanh(torch.tanh(self.mean).clamp(",
+        "return squashed_log_density(self.mean, self.log_std, actions)",
+        "return squashed_log_density(self.mean, self.log_std, torch.tanh(self.mean))",
         "CORL",
     ),
     Mutant(
