@@ -6,6 +6,7 @@ Equations are those of Kumar et al. 2020 (arXiv 2006.04779).
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -98,10 +99,10 @@ def temperature_loss(
     With `logarithmic` the temperature itself is left out of the slope, as in rlkit and what descends from it.
     """
     factor = log_temperature if logarithmic else log_temperature.exp()
-    return -(factor * (log_densities.detach() + target_entropy)).mean()
+    return -(factor * (log_densities.detach().mean() + target_entropy))
 
 
 def bc_loss(mean_actions: Tensor, actions: Tensor) -> Tensor:
     """Mean squared error between the policy's mean action and the dataset's: (B, A), (B, A) -> ()."""
     assert mean_actions.shape == actions.shape, (mean_actions.shape, actions.shape)
-    return (mean_actions - actions).square().mean()
+    return F.mse_loss(mean_actions, actions)

@@ -17,8 +17,9 @@ from cqlbench.normalisation import Normaliser
 from cqlbench.seeding import generator_for
 from cqlbench.tasks import Batch
 
-# Batches are drawn and gathered this many updates at a time: one call of each instead of hundreds.
-UPDATES_PER_DRAW = 64
+# Batches are drawn and gathered for many updates at a time, of so many transitions together: one call of each instead
+# of hundreds.
+TRANSITIONS_PER_DRAW = 1 << 14
 TRANSITIONS_PER_PIECE = 1 << 16
 
 
@@ -74,8 +75,9 @@ class Replay:
         """Endless batches, drawn with replacement. A function of (dataset, seed, batch size) alone, so that every
         method of a seed trains on the same ones."""
         generator = generator_for(*self.stream, seed)
+        updates = max(1, TRANSITIONS_PER_DRAW // batch_size)
         while True:
-            indices = torch.from_numpy(generator.integers(self.size, size=(UPDATES_PER_DRAW, batch_size)))
+            indices = torch.from_numpy(generator.integers(self.size, size=(updates, batch_size)))
             rows = self.table.index_select(0, indices.flatten().to(self.table.device))
             blocks = (column.contiguous().split(batch_size) for column in self._split(rows))
             yield from map(Batch._make, zip(*blocks, strict=True))

@@ -11,7 +11,7 @@ from cqlbench.errors import UserError
 from cqlbench.normalisation import Normaliser
 from cqlbench.runs import Protocol
 from cqlbench.seeding import generator_for
-from cqlbench.training import UPDATES_PER_DRAW, Diverged, Replay, draw_transitions, train
+from cqlbench.training import TRANSITIONS_PER_DRAW, Diverged, Replay, draw_transitions, train
 
 CPU = torch.device("cpu")
 
@@ -33,19 +33,21 @@ class Recorder:
 
 
 def test_batches_depend_on_dataset_and_seed_only(pendulum):
-    def stream(seed, count=UPDATES_PER_DRAW + 3):
-        return torch.stack([batch.observations for batch in islice(replay(pendulum).batches(seed, 8), count)])
+    per_draw = TRANSITIONS_PER_DRAW // 256
+
+    def stream(seed, count=per_draw + 3):
+        return torch.stack([batch.observations for batch in islice(replay(pendulum).batches(seed, 256), count)])
 
     assert torch.equal(stream(0), stream(0))
     assert not torch.equal(stream(0), stream(1))
     blocks = stream(0)
-    assert not torch.equal(blocks[:3], blocks[UPDATES_PER_DRAW:])  # the second draw goes on, it does not repeat
+    assert not torch.equal(blocks[:3], blocks[per_draw:])  # the second draw goes on, it does not repeat
 
 
 def test_batches_are_the_rows_that_the_generator_draws_one_update_at_a_time(pendulum):
     data, generator = replay(pendulum), generator_for("batches", pendulum.id, 5)
-    for batch in islice(data.batches(5, 7), UPDATES_PER_DRAW + 3):
-        rows = torch.from_numpy(generator.integers(data.size, size=7))
+    for batch in islice(data.batches(5, 300), TRANSITIONS_PER_DRAW // 300 + 3):
+        rows = torch.from_numpy(generator.integers(data.size, size=300))
         for name, column in zip(batch._fields, data.tensors, strict=True):
             assert torch.equal(getattr(batch, name), column[rows]), name
             assert getattr(batch, name).is_contiguous(), name

@@ -268,7 +268,8 @@ class CQLConfig(SACConfig):
     # Divides Q before the log-density is subtracted; multiplies the result.
     penalty_temperature: float = 1.0
     # null: the gradient of the penalty goes through all sampled actions. A number: through so many of them per state
-    # and critic, drawn from the softmax of their values; the same on average, noisier and cheaper. Variants H and rho.
+    # and critic, drawn from the softmax in it (of Q / T, less the log-density for H); the same on average, noisier and
+    # cheaper. Variants H and rho.
     backward_actions: int | None = None
 
     # null: the weight is fixed. A number: a Lagrange multiplier keeps the gap near it (appendix F).
@@ -346,8 +347,12 @@ class CQLConfig(SACConfig):
 
 
 @dataclass(frozen=True)
-class D3rlpyBCConfig(BCConfig):
+class D3rlpyBCConfig(MethodConfig):
     """d3rlpy's BC (deterministic policy, mean squared error)."""
+
+    width: int = 256
+    depth: int = 2
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True)

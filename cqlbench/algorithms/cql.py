@@ -75,8 +75,9 @@ class CQL(SAC):
     def _through_drawn(self, batch: Batch, actions: Tensor, densities: Tensor | None, count: int) -> Tensor:
         """The same value, with an unbiased estimate of its gradient through `count` actions only.
 
-        The gradient of log sum exp f is the average of the gradient of f under the weights softmax f, as that of
-        CQL(rho) is; so actions are drawn from these weights, for each critic its own, and averaged over.
+        The gradient of T log sum exp (Q / T - log density) is the average of Q's gradient under the softmax of what
+        is exponentiated, as that of CQL(rho) is under softmax Q / T; so actions are drawn from these weights, for each
+        critic its own, and averaged over.
         """
         with torch.no_grad():
             values = self.critic(batch.observations, actions)
@@ -85,7 +86,7 @@ class CQL(SAC):
             drawn = self.draws.choices(weights, count)  # (2, B, count)
             chosen = actions.expand(2, -1, -1, -1).gather(2, drawn[..., None].expand(-1, -1, -1, actions.shape[2]))
         through = self.critic(batch.observations, chosen).mean(2)
-        return self._summarised(values, densities) + through - through.detach()
+        return self._summarised(values, densities) + (through - through.detach())
 
     def sampled_values(self, batch: Batch, actions: Tensor) -> Tensor:
         """Q of each critic at the sampled actions (B, M, A) -> (2, B, M)."""

@@ -67,5 +67,6 @@ def _seconds(command: list[str]) -> float:
     began = time.perf_counter()
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
-        raise UserError(f"`cqlbench {' '.join(command[3:])}` failed: {ended.stderr.strip().splitlines()[-1]}")
+        *_, reason = ["no output", *ended.stderr.strip().splitlines()]
+        raise UserError(f"`cqlbench {' '.join(command[3:])}` failed: {reason}")
     return time.perf_counter() - began

@@ -1,7 +1,7 @@
 """Native against d3rlpy, update for update: the real training loop, the same batches, turn and turn about.
 
-Every contender of a comparison lives in this one process. A round is one block of updates of each, in fixed order, and
-one measurement of the machine's rate of matrix products; ratios are taken within a round, so that what the machine
+Every contender of a comparison lives in this one process. A round is one block of updates of each, one after the other,
+and one measurement of the machine's rate of matrix products; ratios are taken within a round, so that what the machine
 does besides falls on all of them alike.
 """
 
@@ -227,9 +227,10 @@ def compare(
     gemm = Gemm(gemm_rows(algorithm, config), hidden, device)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     rates: dict[str, list[float]] = {kernel: [] for kernel in gemm.kernels}
-    for _ in range(rounds):
-        for name, block in loops.items():
-            seconds[name].append(seconds_of(block) / updates)
+    for number in range(rounds):
+        # Every second round backwards, so that nobody always comes after the same neighbour.
+        for name in list(loops)[:: 1 if number % 2 == 0 else -1]:
+            seconds[name].append(seconds_of(loops[name]) / updates)
         for kernel, rate in gemm.measure().items():
             rates[kernel].append(rate)
         advance()

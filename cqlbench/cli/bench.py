@@ -79,7 +79,7 @@ def end_to_end(
     dataset: Annotated[str, typer.Option(help="Dataset id; it must be there.")] = "hopper/medium-v0",
     hidden: Annotated[int, typer.Option(min=1, help="Units of each of the two hidden layers.")] = 64,
     updates: Annotated[int, typer.Option(min=1, help="Updates of each run.")] = 2_000,
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs of runs.")] = 5,
+    pairs: Annotated[int, typer.Option(min=2, help="Pairs of runs.")] = 5,
     results: Annotated[Path, typer.Option(help="Results folder, with the datasets in it.")] = Path("results"),
     out: Out = None,
 ) -> None:

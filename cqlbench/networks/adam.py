@@ -11,8 +11,8 @@ from torch import Tensor
 class Adam:
     """Kingma and Ba 2015 with torch's defaults: torch.optim.Adam(fused=True), bit for bit, without what surrounds it.
 
-    Making the first torch.optim optimiser of a process imports torch's compiler, which takes over a second and 80 MB;
-    each of its steps spends as long on hooks and grouping as a small network's update takes.
+    Making the first torch.optim optimiser of a process imports torch's compiler, and each of its steps spends longer on
+    hooks and grouping than on the numbers of a small network.
     """
 
     def __init__(self, parameters: Iterable[Tensor], learning_rate: float) -> None:
@@ -34,6 +34,7 @@ class Adam:
             self.means, self.squares = ([torch.zeros_like(p) for p in self.parameters] for _ in range(2))
             self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        assert len(gradients) == len(self.parameters), "a parameter has no gradient"
         torch._foreach_add_(self.steps, 1)
         torch._fused_adam_(
             self.parameters, gradients, self.means, self.squares, [],

@@ -25,14 +25,13 @@ class Critic(nn.Module):
         self.rest = nn.Sequential(*activation(width, layer_norm), *MLP(width, width, depth - 1, 1, layer_norm))
         initialise(self, init, output_bound=3e-3)
 
-    def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """(B, O), (B, A) -> (B,); or (B, O), (B, N, A) -> (B, N), each action scored at its own state."""
-        state_weight = self.first.weight[:, : self.observation_size]
-        action_weight = self.first.weight[:, self.observation_size :]
-        state_half = F.linear(observations, state_weight, self.first.bias)
-        if actions.dim() == 3:
-            state_half = state_half[:, None]
-        return self.rest(F.linear(actions, action_weight).add_(state_half)).squeeze(-1)
+    def forward(self, inputs: Tensor, actions: Tensor | None) -> Tensor:
+        """States with their actions (B, O + A) -> (B,); or states (B, O) with N actions each (B, N, A) -> (B, N)."""
+        if actions is None:
+            return self.rest(self.first(inputs)).squeeze(-1)
+        state_weight, action_weight = self.first.weight.tensor_split([self.observation_size], 1)
+        state_half = F.linear(inputs, state_weight, self.first.bias)
+        return self.rest(F.linear(actions, action_weight).add_(state_half[:, None])).squeeze(-1)
 
 
 class TwinCritic(nn.Module):
@@ -58,16 +57,21 @@ class TwinCritic(nn.Module):
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
         """(B, O), (B, A) -> (2, B); or (B, O), (B, N, A) -> (2, B, N); actions (2, B, N, A) are each critic's own."""
-        if self.fused and worthwhile(actions[..., 0].numel(), self.width):
-            return fused_networks(self.layers, observations, actions).squeeze(-1)
-        own = actions if actions.dim() == 4 else [actions] * 2
-        return torch.stack([critic(observations, scored) for critic, scored in zip(self.critics, own, strict=True)])
+        one_each = actions.dim() == 2
+        inputs, several = (torch.cat([observations, actions], 1), None) if one_each else (observations, actions)
+        rows = len(actions) if one_each else actions.shape[-3] * actions.shape[-2]
+        if self.fused and worthwhile(rows, self.width):
+            return fused_networks(self.layers, inputs, several).squeeze(-1)
+        own = actions if actions.dim() == 4 else [several] * 2
+        return torch.stack([critic(inputs, scored) for critic, scored in zip(self.critics, own, strict=True)])
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Inside, values are differentiable in the actions alone."""
         for weight in self.weights:
             weight.requires_grad_(False)
-        yield
-        for weight in self.weights:
-            weight.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for weight in self.weights:
+                weight.requires_grad_(True)

@@ -1,5 +1,7 @@
 """The fused networks are the readable ones: same values, same gradients, whatever the shapes."""
 
+import dataclasses
+import math
 from copy import deepcopy
 
 import pytest
@@ -7,11 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cqlbench.algorithms.bc import BC
+from cqlbench.algorithms.configs import BCConfig, CQLConfig, SACConfig
+from cqlbench.algorithms.cql import CQL
+from cqlbench.algorithms.sac import SAC
 from cqlbench.networks import fused
 from cqlbench.networks.adam import Adam
 from cqlbench.networks.critic import TwinCritic
 from cqlbench.networks.mlp import MLP
 from cqlbench.networks.policy import squash
+from cqlbench.tasks import Batch, TaskSpec
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +41,7 @@ def assert_same(readable, fast, *inputs, tolerance):
     (expected, slopes), (actual, others) = gradients_of(readable, *inputs), gradients_of(fast, *inputs)
     assert actual.shape == expected.shape
     for one, other in zip((expected, *slopes), (actual, *others), strict=True):
-        assert float((one - other).abs().max()) <= tolerance * float(one.abs().max())
+        assert (one - other).abs().max() <= tolerance * one.abs().max()
 
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 4), st.integers(1, 17), st.integers(1, 4))
@@ -63,15 +70,88 @@ def test_multilayer_perceptrons_agree(shape):
     assert_same(readable, fast, torch.randn(batch, inputs, dtype=torch.float64), tolerance=1e-12)
 
 
-@pytest.mark.parametrize("width", [64, 128, 256])
-def test_float32_agrees_to_1e_5_at_the_sizes_that_are_run(width, monkeypatch):
+KINDS = {"one each": (), "several": (30,), "each its own": (30,)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("width", "depth"), [(64, 2), (128, 1), (256, 2), (256, 3)])
+def test_float32_agrees_to_1e_5_at_the_sizes_that_are_run(width, depth, kind, monkeypatch):
+    """There oneDNN makes the products, which it does not in float64."""
     monkeypatch.undo()
-    assert fused.worthwhile(256 * 30, width)
+    batch = 2048 if kind == "one each" else 256
+    assert fused.worthwhile(batch * math.prod(KINDS[kind]), width)
     torch.manual_seed(0)
-    readable, observations = TwinCritic(11, 3, width, 2), torch.randn(256, 11)
-    fast = TwinCritic(11, 3, width, 2, fused=True)
+    readable, observations = TwinCritic(11, 3, width, depth), torch.randn(batch, 11)
+    fast = TwinCritic(11, 3, width, depth, fused=True)
     fast.load_state_dict(readable.state_dict())
-    assert_same(readable, fast, observations, torch.rand(256, 30, 3), tolerance=1e-5)
+    sizes = (2, batch, 30) if kind == "each its own" else (batch, *KINDS[kind])
+    actions = torch.rand(*sizes, 3).requires_grad_()
+    assert_same(readable, fast, observations, actions, tolerance=1e-5)
+    with torch.no_grad():
+        without_gradient = fast(observations, actions)
+    assert torch.equal(without_gradient, fast(observations, actions).detach())
+
+
+@pytest.mark.parametrize("width", [128, 256])
+def test_multilayer_perceptrons_agree_in_float32(width, monkeypatch):
+    monkeypatch.undo()
+    torch.manual_seed(0)
+    readable = MLP(11, width, 2, 6)
+    fast = MLP(11, width, 2, 6, fused=True)
+    fast.load_state_dict(readable.state_dict())
+    assert_same(readable, fast, torch.randn(256, 11).requires_grad_(), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_not_a_number_comes_out_as_none(dtype, monkeypatch):
+    """A relu that makes it 0 would hide a run that has diverged."""
+    monkeypatch.undo()
+    torch.manual_seed(0)
+    critic = TwinCritic(11, 3, 128, 2, fused=True).to(dtype)
+    with torch.no_grad():
+        for layers in critic.layers:
+            layers[1].weight[5, 7] = torch.nan
+    values = critic(torch.randn(256, 11, dtype=dtype), torch.rand(256, 30, 3, dtype=dtype))
+    # In each critic one unit of the second layer is not a number, and so its output for every row.
+    assert values.isnan().all()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CQLConfig(),
+        CQLConfig(backward_actions=2, lagrange_threshold=2.0, penalty_temperature=0.5),
+        CQLConfig(variant="rho", backward_actions=3),
+        CQLConfig(variant="variance", sampling_distribution="mixture", variance_radius=0.3, data_term=False),
+        CQLConfig(next_actions="scored_at_next_s", joint_update=True, multipliers_first="all", bc_warm_start=50),
+        CQLConfig(target_action_samples=3, log_std_scaling=True, depth=3),
+        SACConfig(depth=1),
+        BCConfig(),
+    ],
+    ids=str,
+)
+def test_a_hundred_updates_end_alike(config):
+    """In float64, where only the order of sums differs: every metric of every update, and every parameter."""
+    algorithm = {CQLConfig: CQL, SACConfig: SAC, BCConfig: BC}[type(config)]
+    small = {"width": 8} | ({"num_action_samples": 3} if isinstance(config, CQLConfig) else {})
+    both = []
+    for networks in ("fused", "readable"):
+        settings = dataclasses.replace(config, networks=networks, **small)
+        one = algorithm(TaskSpec(3, 2), settings, 0, torch.device("cpu"))
+        for module in vars(one).values():
+            if isinstance(module, torch.nn.Module):
+                module.double()
+        both.append(one)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        rows = [torch.randn(8, size, generator=generator, dtype=torch.float64) for size in (3, 2, 1, 3)]
+        batch = Batch(rows[0], torch.tanh(rows[1]), rows[2][:, 0], rows[3], torch.zeros(8, dtype=torch.float64))
+        fast, readable = (one.update(batch) for one in both)
+        assert fast.keys() == readable.keys()
+        for name, value in readable.items():
+            assert float(fast[name]) == pytest.approx(float(value), rel=1e-9, abs=1e-12), name
+    for name, value in both[1].state_dict().items():
+        torch.testing.assert_close(both[0].state_dict()[name], value, rtol=1e-8, atol=1e-11)
 
 
 def test_frozen_critics_let_the_gradient_through_to_actions_alone():
