@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
+# A busy machine is slow, not wrong.
+hypothesis.settings.register_profile("cqlbench", deadline=None)
+hypothesis.settings.load_profile("cqlbench")
 
 if TYPE_CHECKING:
     from cqlbench.datasets import OfflineDataset

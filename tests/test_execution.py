@@ -137,3 +137,13 @@ def test_help_is_there_without_torch(command):
     assert outcome.returncode == 0 and (not command or "Example:" in outcome.stdout)
     code = "import sys, cqlbench.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_critics_that_cannot_be_fused_are_told_before_the_run_starts(results, tmp_path):
+    words = ["--dataset", "pendulum/medium-v0", "--method", "cql", "--width", "8", "--num-action-samples", "2"]
+    words += ["--updates", "2", "--evaluate-every", "2", "--episodes", "1", "--value-states", "1"]
+    command = [sys.executable, "-m", "cqlbench", "train", *words, "--results", str(results), "--out", str(tmp_path)]
+    plain = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = subprocess.run([*command, "--critic-layer-norm"], capture_output=True, text=True, check=True)
+    assert "no fused form" not in plain.stdout
+    assert told.stdout.startswith("networks: critic_layer_norm has no fused form")

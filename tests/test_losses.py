@@ -17,7 +17,7 @@ def draw(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sizes)
 def test_conservative_gap_is_logsumexp_of_weighted_samples_minus_data(size):
     batch, count, seed = size
@@ -55,7 +55,7 @@ def test_conservative_gap_survives_values_whose_exponential_overflows():
     assert torch.isfinite(gap).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(sizes)
 def test_td_loss_is_the_unhalved_square_per_critic(size):
     batch, _, seed = size

@@ -112,6 +112,11 @@ class MethodConfig:
         """
         return cls(**{key: cls.read(key, value) for key, value in settings.items()})
 
+    @property
+    def remark(self) -> str:
+        """What a run with these settings should say of itself before it starts; empty where there is nothing."""
+        return ""
+
     def settings(self) -> dict[str, Any]:
         """Every key with its value, defaults included."""
         return dataclasses.asdict(self)
@@ -231,6 +236,12 @@ class SACConfig(ActorCriticConfig):
             raise UserError(
                 f"log_std_min: {self.log_std_min:g} is not allowed; it must be below log_std_max, {self.log_std_max:g}."
             )
+
+    @property
+    def remark(self) -> str:
+        if self.critic_layer_norm and self.networks == "fused":
+            return "networks: critic_layer_norm has no fused form; these critics are readable, which is slower."
+        return ""
 
 
 @dataclass(frozen=True)

@@ -50,14 +50,10 @@ def updates(
     import torch
 
     from cqlbench.bench.tables import write_comparisons
-    from cqlbench.bench.updates import CONTENDERS, compare
+    from cqlbench.bench.updates import compare
     from cqlbench.execution import find_device, prepare_process
 
-    names, sizes = algorithms.split(","), hidden.split(",")
-    if wrong := [name for name in names if name not in CONTENDERS]:
-        raise UserError(f"--algorithms: {wrong[0]!r} is not known; name some of {','.join(CONTENDERS)}.")
-    if wrong := [size for size in sizes if not (size.isdecimal() and int(size))]:
-        raise UserError(f"--hidden: {wrong[0]!r} is not allowed; give whole numbers from 1, as 64,128,256.")
+    names, sizes = _chosen(algorithms, hidden)
     if device.startswith("cuda") and not torch.cuda.is_available():
         print(f"Skipped: --device {device} needs a GPU, and torch {torch.__version__} finds none here.")
         return
@@ -67,7 +63,7 @@ def updates(
     with _bar(len(names) * len(sizes) * pairs) as advance:
         for name in names:
             for size in sizes:
-                comparisons.append(compare(name, int(size), where, pairs, updates, advance))
+                comparisons.append(compare(name, size, where, pairs, updates, advance))
     _show(comparisons)
     if out:
         write_comparisons(comparisons, out)
@@ -123,6 +119,36 @@ def processes(
     if out:
         out.mkdir(parents=True, exist_ok=True)
         write_rows(measured.rows, out / "processes.csv")
+
+
+@bench.command(epilog="Example: cqlbench bench profile --algorithms cql --hidden 64")
+def profile(
+    algorithms: Annotated[str, typer.Option(help="Which of cql, sac and bc.")] = "cql,sac,bc",
+    hidden: Annotated[str, typer.Option(help="Units of each of the two hidden layers.")] = "64,128,256",
+    updates: Annotated[int, typer.Option(min=1, help="Updates to watch.")] = 50,
+    out: Out = None,
+) -> None:
+    """Show where an update's time goes: matrix products, other operations, or between operations."""
+    from cqlbench.bench.profile import profile_updates
+    from cqlbench.bench.tables import write_rows
+    from cqlbench.execution import prepare_process
+
+    names, sizes = _chosen(algorithms, hidden)
+    prepare_process()
+    rows = []
+    with _bar(len(names) * len(sizes)) as advance:
+        for name in names:
+            for size in sizes:
+                rows += profile_updates(name, size, updates)
+                advance()
+    for row in rows:
+        print(
+            f"2x{row.hidden} {row.contender}, {row.part}: {row.milliseconds:.2f} ms in {row.calls:.0f} calls, "
+            f"{row.share:.0%}"
+        )
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write_rows(rows, out / "profile.csv")
 
 
 @bench.command(epilog="Example: cqlbench bench scaling --out results/bench")
@@ -183,3 +209,15 @@ def _bar(total: int) -> Iterator[Callable[[], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("measuring", total=total)
         yield lambda: bar.advance(task)
+
+
+def _chosen(algorithms: str, hidden: str) -> tuple[list[str], list[int]]:
+    """The algorithms and sizes that are named, apart. Raises UserError for one that there is not."""
+    from cqlbench.bench.updates import CONTENDERS
+
+    names, sizes = algorithms.split(","), hidden.split(",")
+    if wrong := [name for name in names if name not in CONTENDERS]:
+        raise UserError(f"--algorithms: {wrong[0]!r} is not known; name some of {','.join(CONTENDERS)}.")
+    if wrong := [size for size in sizes if not (size.isdecimal() and int(size))]:
+        raise UserError(f"--hidden: {wrong[0]!r} is not allowed; give whole numbers from 1, as 64,128,256.")
+    return names, [int(size) for size in sizes]

@@ -83,12 +83,14 @@ def evaluate(
 
 def _train_here(run: runs.Run, results: Path, folder: Path, device: str) -> None:
     # torch brings a million objects and no garbage. Not looking for any while it is imported, nor once more when the
-    # process ends, spares every run half a second and more.
+    # process ends, is the larger part of a second saved.
     gc.disable()
     from cqlbench.cli.progress import watch
     from cqlbench.execution import execute
 
     gc.enable()
+    if run.config.remark:
+        print(run.config.remark)
     with watch(run) as progress:
         status = execute(run, results / "datasets", folder, progress, device)
     print(f"{status}: {folder}")

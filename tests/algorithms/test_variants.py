@@ -269,7 +269,7 @@ def test_next_actions_are_scored_at_s_or_at_s_prime_or_not_drawn(batch):
 values_of = st.lists(st.floats(-20, 20), min_size=2, max_size=8).filter(lambda values: max(values) - min(values) > 0.1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(values_of, st.floats(0.2, 3), st.integers(0, 2**31))
 def test_rho_maximises_the_average_less_the_divergence_and_its_weights_are_not_differentiated(
     values, temperature, seed
@@ -295,7 +295,7 @@ def test_rho_maximises_the_average_less_the_divergence_and_its_weights_are_not_d
     torch.testing.assert_close(soft.grad, q.grad)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(values_of, st.floats(0.01, 1))
 def test_variance_is_an_average_under_some_mu_up_to_the_radius_that_docs_variants_names(values, fraction):
     q = torch.tensor(values, dtype=torch.float64)

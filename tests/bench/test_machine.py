@@ -34,10 +34,15 @@ def counted(algorithm, spec, config):
 def test_the_count_is_what_torch_counts(algorithm, settings, depth):
     spec = TaskSpec(5, 2)
     config = ALGORITHMS[algorithm].config(batch_size=7, width=12, depth=depth, **settings)
+    # Of each critic, the state's half of the first layer at one action.
+    halves = 2 * (2 * 7 * 5 * 12)
     repeated = 0
+    if algorithm != "bc":
+        # From the policy's actions autograd goes back to their states too, for nothing.
+        repeated += halves
     if algorithm == "cql":
-        # The data's actions are asked for on their own: the state's half of the first layer once more, there and back.
-        repeated += 2 * 2 * (2 * 7 * 5 * 12)
+        # The data's actions are asked for on their own, there and back.
+        repeated += 2 * halves
     if settings:
         # The drawn actions go forward a second time, to be differentiated.
         row = 2 * 12 + (depth - 1) * 12**2 + 12

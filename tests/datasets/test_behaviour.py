@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cqlbench.datasets.behaviour import SNAPSHOTS_KEPT_BEFORE_MEDIUM, _choose, load_behaviour, train_behaviour
@@ -42,7 +42,6 @@ def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=40))
-@settings(deadline=None)
 def test_chosen_snapshots(returns: list[float]) -> None:
     if returns[-1] <= returns[0]:
         with pytest.raises(UserError, match="did not learn"):

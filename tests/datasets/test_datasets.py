@@ -242,7 +242,7 @@ def test_ids_and_files() -> None:
 
 
 @given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=6), data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_flattening_keeps_every_transition(lengths: list[int], data: st.DataObject) -> None:
     ends = [data.draw(st.booleans()) for _ in lengths]
     values = iter(range(1000))

@@ -47,7 +47,7 @@ def assert_same(readable, fast, *inputs, tolerance):
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 4), st.integers(1, 17), st.integers(1, 4))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SHAPES, st.sampled_from(["one each", "several", "each its own"]), st.integers(1, 6))
 def test_critics_of_any_depth_and_width_agree(shape, kind, count):
     batch, observed, action_size, width, depth = shape
@@ -60,7 +60,7 @@ def test_critics_of_any_depth_and_width_agree(shape, kind, count):
     assert_same(readable, fast, observations, actions, tolerance=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SHAPES)
 def test_multilayer_perceptrons_agree(shape):
     batch, inputs, outputs, width, depth = shape
