@@ -154,6 +154,22 @@ def test_a_hundred_updates_end_alike(config):
         torch.testing.assert_close(both[0].state_dict()[name], value, rtol=1e-8, atol=1e-11)
 
 
+def test_a_hundred_updates_in_float32_stay_together(monkeypatch):
+    """There a last bit grows, from update to update; the losses of 2x64 networks still agree to four digits."""
+    monkeypatch.undo()
+    fast, readable = (
+        CQL(TaskSpec(11, 3), CQLConfig(width=64, networks=networks), 0, torch.device("cpu"))
+        for networks in ("fused", "readable")
+    )
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        rows = [torch.randn(256, size, generator=generator) for size in (11, 3, 1, 11)]
+        batch = Batch(rows[0], torch.tanh(rows[1]), rows[2][:, 0], rows[3], torch.zeros(256))
+        ours, theirs = fast.update(batch), readable.update(batch)
+        for name in ("td_loss", "conservative_gap", "actor_loss"):
+            assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-4), name
+
+
 def test_frozen_critics_let_the_gradient_through_to_actions_alone():
     critic = TwinCritic(3, 2, 8, 2, fused=True)
     actions = torch.rand(4, 5, 2, requires_grad=True)
