@@ -1,7 +1,8 @@
 # The two commands: `make run` makes the environment, runs the quick suite and prints where its report is;
 # `make test` makes the environment and runs all tests. Another index for torch: make setup TORCH_INDEX=<address>.
 PYTHON ?= python3.11
-CORES ?= $(shell nproc)
+# Left to itself nproc counts no further than OMP_NUM_THREADS.
+CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 VENV ?= .venv
 TORCH = torch==2.13.0
 STAMP = $(VENV)/.installed
