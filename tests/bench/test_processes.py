@@ -7,6 +7,7 @@ from cqlbench.bench.processes import compare_processes
 from cqlbench.errors import UserError
 
 
+# With one core the command refuses two processes: there is no "at once" to measure.
 @pytest.mark.skipif((psutil.cpu_count() or 1) < 2, reason="needs two cores")
 def test_two_at_once_beside_one():
     rounds = []

@@ -98,6 +98,7 @@ def test_floors_are_of_contenders_there_are():
     assert all(set(floors) == set(HIDDEN) for floors in FLOORS.values())
 
 
+# Of the next two one runs on every machine: torch either has a GPU or has not.
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_without_a_gpu_cuda_is_skipped_with_a_sentence():
     outcome = invoke("--device", "cuda")
