@@ -39,7 +39,7 @@ DATASET_MB = 900
 class Kind(NamedTuple):
     """What the cost of an update depends on; width and depth are empty for a method without them.
 
-    `algorithm` has a drawn backward or readable networks in it: `cql backward_actions=2`.
+    `algorithm` has another number of critics, a drawn backward or readable networks in it: `cql backward_actions=2`.
     """
 
     algorithm: str
@@ -143,7 +143,7 @@ def write_rates(rates: dict[Kind, Rate], path: Path) -> None:
 
 
 def run_memory_mb(run: runs.Run) -> int:
-    """The memory to set aside for `run`, in MB: its process, and the activations of two critics on one batch.
+    """The memory to set aside for `run`, in MB: its process, and the activations of the critics on one batch.
 
     Each state of the batch meets its own action and `num_action_samples` from each of three sources; every layer keeps
     its float32 outputs for the way back, and as much again for their gradients.
@@ -152,7 +152,8 @@ def run_memory_mb(run: runs.Run) -> int:
     settings = run.config.settings()
     actions = 3 * settings.get("num_action_samples", 0) + 1
     layers = settings.get("depth", 0) + 1
-    activations = 2 * run.config.batch_size * actions * settings.get("width", 0) * layers * 2 * 4
+    critics = settings.get("num_critics", 2)
+    activations = critics * run.config.batch_size * actions * settings.get("width", 0) * layers * 2 * 4
     return (NATIVE_RUN_MB if native else OTHER_RUN_MB) + math.ceil(activations / 2**20)
 
 
@@ -168,7 +169,7 @@ def free_memory_mb(limits: Iterable[Path] = (Path("/sys/fs/cgroup/memory.max"),)
 def _kind(algorithm: str, settings: dict[str, Any]) -> Kind:
     # A dialect costs what its algorithm does; these settings change what an update is.
     words = [algorithm.partition("@")[0]]
-    for key, usual in (("backward_actions", None), ("networks", "fused")):
+    for key, usual in (("num_critics", 2), ("backward_actions", None), ("networks", "fused")):
         if settings.get(key, usual) != usual:
             words.append(f"{key}={settings[key]}")
     return Kind(" ".join(words), str(settings.get("width", "")), str(settings.get("depth", "")))

@@ -1,4 +1,4 @@
-"""Every loss, as a pure function of values: B states, N sampled actions per state, 2 critics.
+"""Every loss, as a pure function of values: B states, N sampled actions per state, C critics.
 
 Equations are those of Kumar et al. 2020 (arXiv 2006.04779).
 """
@@ -17,7 +17,7 @@ def td_target(rewards: Tensor, terminals: Tensor, next_values: Tensor, discount:
 
 
 def td_loss(values: Tensor, targets: Tensor) -> Tensor:
-    """Squared TD error of each critic, values (2, B) against targets (B,) -> (2,).
+    """Squared TD error of each critic, values (C, B) against targets (B,) -> (C,).
 
     Unhalved, as in every codebase; the paper's equations halve it, so `cql_alpha` here is twice the paper's alpha.
     """
@@ -26,7 +26,7 @@ def td_loss(values: Tensor, targets: Tensor) -> Tensor:
 
 
 def soft_maximum(sampled_values: Tensor, log_densities: Tensor | None, temperature: float = 1.0) -> Tensor:
-    """CQL(H): log of the sum of exp Q over all actions (equation 4). (2, B, N), (B, N) -> (2, B).
+    """CQL(H): log of the sum of exp Q over all actions (equation 4). (C, B, N), (B, N) -> (C, B).
 
     The sum over actions is an integral, estimated from samples weighted by one over the density they were drawn from
     (appendix F). Dividing by N would subtract log N from the result; no codebase does, the gradient is the same.
@@ -40,7 +40,7 @@ def soft_maximum(sampled_values: Tensor, log_densities: Tensor | None, temperatu
 
 
 def softmax_average(sampled_values: Tensor, temperature: float = 1.0) -> Tensor:
-    """CQL(rho): Q averaged under mu proportional to rho exp Q, over actions drawn from rho. (2, B, N) -> (2, B).
+    """CQL(rho): Q averaged under mu proportional to rho exp Q, over actions drawn from rho. (C, B, N) -> (C, B).
 
     That mu maximises E_mu[Q] minus its KL divergence to rho (equation 3 and appendix A); it is given when Q is
     differentiated, so its weights are detached.
@@ -50,7 +50,7 @@ def softmax_average(sampled_values: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def robust_average(sampled_values: Tensor, radius: Tensor | float) -> Tensor:
-    """CQL(var): mean plus sqrt(radius * variance) of Q over actions drawn from rho. (2, B, N), (B,) or () -> (2, B).
+    """CQL(var): mean plus sqrt(radius * variance) of Q over actions drawn from rho. (C, B, N), (B,) or () -> (C, B).
 
     The largest E_mu[Q] over all mu within this chi-squared divergence of rho, as long as that mu stays positive
     (appendix A). Exact in a table, where the N actions are all there are and the radius comes from the state's count;
@@ -64,7 +64,7 @@ def robust_average(sampled_values: Tensor, radius: Tensor | float) -> Tensor:
 def conservative_gap(pushed_down: Tensor, data_values: Tensor | None) -> Tensor:
     """The term CQL adds: Q where it is pushed down minus Q of the data's action, where it is pushed up.
 
-    pushed_down (2, B), data_values (2, B) -> (2,): equations 2 to 4. Without data_values, equation 1.
+    pushed_down (C, B), data_values (C, B) -> (C,): equations 2 to 4. Without data_values, equation 1.
     """
     if data_values is None:
         return pushed_down.mean(1)
@@ -73,7 +73,7 @@ def conservative_gap(pushed_down: Tensor, data_values: Tensor | None) -> Tensor:
 
 
 def lagrange_loss(log_multiplier: Tensor, excess: Tensor) -> Tensor:
-    """Raises the multiplier while the gap is above its threshold, by `excess`: (), (2,) -> () (appendix F)."""
+    """Raises the multiplier while the gap is above its threshold, by `excess`: (), (C,) -> () (appendix F)."""
     return -(lagrange_multiplier(log_multiplier) * excess.detach()).mean()
 
 

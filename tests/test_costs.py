@@ -53,13 +53,15 @@ def test_a_kind_never_measured_is_named_not_guessed(suite, tmp_path, monkeypatch
     assert "unknown: no run of cql with width 32 and depth 2 has been measured" in str(price)
 
 
-def test_a_drawn_backward_and_readable_networks_are_kinds_of_their_own(tmp_path):
-    settings = [{}, {"backward_actions": 2}, {"networks": "readable"}]
+def test_what_changes_an_update_is_a_kind_of_its_own(tmp_path):
+    settings = [{}, {"backward_actions": 2}, {"networks": "readable"}, {"num_critics": 4}]
     for seconds, changed in enumerate(settings, start=1):
         run = runs.make_run("pendulum/medium-v0", "cql", {"width": 8} | changed, runs.Protocol(updates=12), 0)
         finish(run, tmp_path, seconds=float(seconds))
     rates = {kind.algorithm: rate.updates_per_second for kind, rate in costs.measure_rates(tmp_path).items()}
-    assert rates == {"cql": 12.0, "cql backward_actions=2": 6.0, "cql networks=readable": 4.0}
+    assert rates == {
+        "cql": 12.0, "cql backward_actions=2": 6.0, "cql networks=readable": 4.0, "cql num_critics=4": 3.0
+    }  # fmt: skip
 
 
 def test_rates_are_medians_of_finished_runs_and_survive_their_table(suite, tmp_path):

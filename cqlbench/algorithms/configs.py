@@ -41,6 +41,7 @@ class MethodConfig:
         "reward_shift": (-1e6, 1e6, True),
         "width": (1, 65_536, True),
         "depth": (1, 64, True),
+        "num_critics": (1, 1000, True),
         "learning_rate": (0, 1, False),
         "actor_learning_rate": (0, 1, False),
         "critic_learning_rate": (0, 1, False),
@@ -175,6 +176,8 @@ class ActorCriticConfig(MethodConfig):
     # Units per hidden layer and number of hidden layers, of the policy and of each critic.
     width: int = 256
     depth: int = 2
+    # Of equal shape, started apart; targets and policy take the smallest value of all.
+    num_critics: int = 2
     actor_learning_rate: float = 3e-4
     critic_learning_rate: float = 3e-4
     # 0 keeps the temperature at its initial value.
@@ -191,7 +194,7 @@ class SACConfig(ActorCriticConfig):
 
     # The action of the next state in the TD target: sampled from the policy, or its mean.
     target_action: str = "sample"
-    # Sample this many in the TD target and take the one of highest value (the smaller critic's).
+    # Sample this many in the TD target and take the one of highest value (the smallest critic's).
     target_action_samples: int = 1
     # Subtract temperature * log pi from the target's value (SAC does; CQL, as the authors' code, does not).
     entropy_in_target: bool = True

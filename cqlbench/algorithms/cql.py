@@ -52,7 +52,7 @@ class CQL(SAC):
         return loss + penalty, metrics
 
     def pushed_down(self, forward: Forward) -> Tensor:
-        """(2, B): what the penalty lowers at each state, by the config's `variant`."""
+        """(C, B): what the penalty lowers at each state, by the config's `variant`."""
         actions, log_densities = self.sampled_actions(forward)
         densities = log_densities if self.config.importance_weights and self.config.variant == "H" else None
         if self.config.backward_actions is not None:
@@ -60,7 +60,7 @@ class CQL(SAC):
         return self._summarised(self.sampled_values(forward.batch, actions), densities)
 
     def _summarised(self, values: Tensor, densities: Tensor | None) -> Tensor:
-        """Q of the sampled actions (2, B, M) and their log-densities (B, M) -> (2, B)."""
+        """Q of the sampled actions (C, B, M) and their log-densities (B, M) -> (C, B)."""
         match self.config.variant:
             case "H":
                 return soft_maximum(values, densities, self.config.penalty_temperature)
@@ -83,13 +83,14 @@ class CQL(SAC):
             values = self.critic(batch.observations, actions)
             exponents = values / self.config.penalty_temperature
             weights = torch.softmax(exponents if densities is None else exponents - densities, 2)
-            drawn = self.draws.choices(weights, count)  # (2, B, count)
-            chosen = actions.expand(2, -1, -1, -1).gather(2, drawn[..., None].expand(-1, -1, -1, actions.shape[2]))
+            drawn = self.draws.choices(weights, count)  # (C, B, count)
+            each_its_own = drawn[..., None].expand(-1, -1, -1, actions.shape[2])
+            chosen = actions.expand(len(values), -1, -1, -1).gather(2, each_its_own)
         through = self.critic(batch.observations, chosen).mean(2)
         return self._summarised(values, densities) + (through - through.detach())
 
     def sampled_values(self, batch: Batch, actions: Tensor) -> Tensor:
-        """Q of each critic at the sampled actions (B, M, A) -> (2, B, M)."""
+        """Q of each critic at the sampled actions (B, M, A) -> (C, B, M)."""
         if self.config.next_actions != "scored_at_next_s":
             return self.critic(batch.observations, actions)
         count = self.config.num_action_samples

@@ -122,7 +122,7 @@ def _shared_settings(config: ActorCriticConfig) -> dict[str, Any]:
         "initial_temperature": config.initial_temperature,
         "actor_encoder_factory": encoder,
         "critic_encoder_factory": encoder,
-        "n_critics": 2,
+        "n_critics": config.num_critics,
     }
 
 

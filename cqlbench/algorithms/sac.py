@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cqlbench.algorithms.configs import SACConfig
 from cqlbench.losses import actor_loss, td_loss, td_target, temperature_loss
 from cqlbench.networks.adam import Adam
-from cqlbench.networks.critic import TwinCritic
+from cqlbench.networks.critic import CriticEnsemble
 from cqlbench.networks.noise import Noise
 from cqlbench.networks.policy import TanhGaussian, TanhGaussianPolicy
 from cqlbench.seeding import seed_for
@@ -24,7 +24,7 @@ class Forward(NamedTuple):
     """A batch and what the networks say of it, each asked once per update."""
 
     batch: Batch
-    data_values: Tensor  # (2, B), Q of the data's actions
+    data_values: Tensor  # (C, B), Q of the data's actions
     here: TanhGaussian  # the policy at s
     there: TanhGaussian  # the policy at s', without gradient
 
@@ -39,13 +39,13 @@ class SAC:
         sizes = (spec.observation_size, spec.action_size, config.width, config.depth)
         log_std = (config.log_std_min, config.log_std_max, config.log_std_scaling)
         fused = config.networks == "fused"
-        critic_options = (config.critic_layer_norm, config.critic_init, fused)
+        critic_options = (config.critic_layer_norm, config.critic_init, fused, config.num_critics)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for("weights", seed))
             self.policy = TanhGaussianPolicy(*sizes, *log_std, config.policy_init, fused).to(device)
-            self.critic = TwinCritic(*sizes, *critic_options).to(device)
+            self.critic = CriticEnsemble(*sizes, *critic_options).to(device)
             independent = config.independent_targets
-            target_critic = TwinCritic(*sizes, *critic_options).to(device) if independent else deepcopy(self.critic)
+            target_critic = CriticEnsemble(*sizes, *critic_options).to(device) if independent else deepcopy(self.critic)
         self.target_critic = target_critic.requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature), device=device))
         self.target_entropy = -float(spec.action_size) if config.target_entropy is None else config.target_entropy
@@ -85,7 +85,7 @@ class SAC:
 
     @torch.no_grad()
     def td_targets(self, forward: Forward) -> Tensor:
-        """(B,): the smaller target critic at the policy's next action, with or without the entropy bonus.
+        """(B,): the smallest target critic at the policy's next action, with or without the entropy bonus.
 
         Of several sampled actions the one of highest value counts, with its own bonus (young-geng/CQL).
         """

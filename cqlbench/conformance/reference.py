@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cqlbench.algorithms.cql import CQL
 from cqlbench.conformance import oracle
 from cqlbench.conformance.oracle import Array, Layers, Term
-from cqlbench.networks.critic import TwinCritic
+from cqlbench.networks.critic import CriticEnsemble
 from cqlbench.tasks import Batch
 
 # Whose density an action is drawn from ("uniform", or the policy at "s" or "s'"), and the state it is scored at.
@@ -80,7 +80,7 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class CriticAnswer:
-    """Of B states and M sampled actions: (B,), (B, M, A), (B, M), (2,), (2, B), (2,).
+    """Of B states and M sampled actions: (B,), (B, M, A), (B, M), (C,), (C, B), (C,).
 
     `whole` gives the loss under a weight of the gap, summed over the critics, and its gradient by every parameter.
     """
@@ -131,7 +131,7 @@ def critic_answer(algorithm: CQL, batch: Batch, variant: Variant) -> CriticAnswe
 
 
 def td_targets(algorithm: CQL, batch: Batch) -> Array:
-    """(B,): r + discount * the smaller target critic at the next action; of several, the one it scores highest."""
+    """(B,): r + discount * the smallest target critic at the next action; of several, the one it scores highest."""
     config, observations = algorithm.config, batch.next_observations
     if config.target_action == "mean":
         mean = algorithm.policy(observations)[0].detach().numpy()
@@ -196,7 +196,7 @@ def policy_samples(algorithm: CQL, observations: Tensor, count: int, generator: 
     return actions, log_densities
 
 
-def layers_of(critic: TwinCritic) -> list[Layers]:
+def layers_of(critic: CriticEnsemble) -> list[Layers]:
     """Weights and biases of each of the critics, copied."""
     return [
         [
@@ -209,7 +209,7 @@ def layers_of(critic: TwinCritic) -> list[Layers]:
 
 
 def critic_values(critics: list[Layers], scored: Array) -> Array:
-    """(..., O + A) -> (2, ...)."""
+    """(..., O + A) -> (C, ...)."""
     return np.stack([oracle.critic_values(layers, scored)[0] for layers in critics])
 
 

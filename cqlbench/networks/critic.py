@@ -1,4 +1,4 @@
-"""The twin critic: two networks that score the same actions; targets take the smaller of the two."""
+"""The critics: networks of one shape, started apart, that score the same actions; targets take the smallest value."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Critic(nn.Module):
         return self.rest(F.linear(actions, action_weight).add_(state_half[:, None])).squeeze(-1)
 
 
-class TwinCritic(nn.Module):
-    """Two critics of the same shape, initialised apart. There is no fused form of layer normalisation."""
+class CriticEnsemble(nn.Module):
+    """C critics of the same shape, initialised apart. There is no fused form of layer normalisation."""
 
     def __init__(
         self,
@@ -46,23 +46,24 @@ class TwinCritic(nn.Module):
         layer_norm: bool = False,
         init: str = "torch",
         fused: bool = False,
+        count: int = 2,
     ) -> None:
         super().__init__()
         self.critics = nn.ModuleList(
-            Critic(observation_size, action_size, width, depth, layer_norm, init) for _ in range(2)
+            Critic(observation_size, action_size, width, depth, layer_norm, init) for _ in range(count)
         )
         self.fused, self.width = fused and not layer_norm, width
         self.layers = [linear_layers(critic) for critic in self.critics]
         self.weights: list[Tensor] = list(self.parameters())
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """(B, O), (B, A) -> (2, B); or (B, O), (B, N, A) -> (2, B, N); actions (2, B, N, A) are each critic's own."""
+        """(B, O), (B, A) -> (C, B); or (B, O), (B, N, A) -> (C, B, N); actions (C, B, N, A) are each critic's own."""
         one_each = actions.dim() == 2
         inputs, several = (torch.cat([observations, actions], 1), None) if one_each else (observations, actions)
         rows = len(actions) if one_each else actions.shape[-3] * actions.shape[-2]
         if self.fused and worthwhile(rows, self.width):
             return fused_networks(self.layers, inputs, several).squeeze(-1)
-        own = actions if actions.dim() == 4 else [several] * 2
+        own = actions if actions.dim() == 4 else [several] * len(self.critics)
         return torch.stack([critic(inputs, scored) for critic, scored in zip(self.critics, own, strict=True)])
 
     @contextmanager

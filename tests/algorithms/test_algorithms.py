@@ -84,6 +84,36 @@ def test_state_dict_restores_what_acts_and_values(name):
         np.testing.assert_array_equal(trained.value(observations, actions), fresh.value(observations, actions))
 
 
+def test_targets_and_policy_take_the_smallest_of_all_critics():
+    """Whichever critic is lowered, it alone is what the targets and the policy's loss see."""
+    batch = batches(1)[0]._replace(terminals=torch.zeros(32))
+    for lowered in range(4):
+        sac = make("sac", num_critics=4, discount=0.5, critic_learning_rate=1e-9)
+        targets, policy_values = [], []
+        for fall in (0.0, 1000.0):
+            with torch.no_grad():
+                for critics in (sac.critic, sac.target_critic):
+                    critics.critics[lowered].rest[-1].bias -= fall
+            targets.append(sac.td_targets(sac.forward(batch)))
+            policy_values.append(float(sac.update(batch)["q_policy"]))
+        assert ((targets[0] - targets[1]) / 500 - 1).abs().max() < 0.01
+        assert policy_values[0] - policy_values[1] == pytest.approx(1000, rel=0.01)
+        assert sac.value(batch.observations.numpy(), batch.actions.numpy()).shape == (4, 32)
+
+
+@pytest.mark.parametrize("name", ["sac", "cql", "d3rlpy-sac", "d3rlpy-cql"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_every_actor_critic_takes_any_number_of_critics(name, count):
+    algorithm = make(name, num_critics=count)
+    before = algorithm.value(*(array.numpy() for array in batches(1)[0][:2]))
+    assert len(np.unique(before[:, 0])) == len(before) == count
+    for batch in batches(3):
+        metrics = algorithm.update(batch)
+    assert all(np.isfinite(float(value)) for value in metrics.values())
+    after = algorithm.value(*(array.numpy() for array in batches(1)[0][:2]))
+    assert (np.abs(after - before).max(1) > 0).all()
+
+
 @pytest.mark.parametrize(
     "switches", [{}, {"entropy_in_target": False}, {"target_action": "mean", "entropy_in_target": False}]
 )

@@ -26,7 +26,7 @@ from cqlbench.cli.settings import read_settings
 from cqlbench.diagnostics import compare_values
 from cqlbench.errors import UserError
 from cqlbench.execution import execute
-from cqlbench.networks.critic import TwinCritic
+from cqlbench.networks.critic import CriticEnsemble
 from cqlbench.networks.mlp import MLP, initialise
 from cqlbench.networks.noise import Noise
 from cqlbench.networks.policy import squash
@@ -540,7 +540,7 @@ def test_targets_start_as_copies_unless_independent():
 
 def test_layer_norm_stands_before_each_hidden_relu_of_the_critics(batch):
     torch.manual_seed(0)
-    critic = TwinCritic(4, 2, 8, depth=3, layer_norm=True)
+    critic = CriticEnsemble(4, 2, 8, depth=3, layer_norm=True)
     for network in critic.critics:
         kinds = [type(layer) for layer in network.rest]
         assert kinds == [nn.LayerNorm, nn.ReLU, nn.Linear] * 3
@@ -643,7 +643,7 @@ def test_an_unknown_dialect_is_refused_with_those_there_are():
 EVERYTHING = {
     "batch_size": 999_999, "normalise_observations": False, "num_transitions": 999_999_999,
     "action_clip": 0.123456789012345, "reward_scale": 123456.789012345, "reward_shift": -123456.789012345,
-    "width": 65_535, "depth": 63, "actor_learning_rate": 0.000123456789012345,
+    "width": 65_535, "depth": 63, "num_critics": 999, "actor_learning_rate": 0.000123456789012345,
     "critic_learning_rate": 0.000123456789012345, "temperature_learning_rate": 0.000123456789012345,
     "initial_temperature": 1.23456789012345, "discount": 0.123456789012345, "polyak": 0.123456789012345,
     "target_action_samples": 9_999, "entropy_in_target": True, "target_entropy": -1.23456789012345,

@@ -18,7 +18,7 @@ from cqlbench import losses
 from cqlbench.conformance import checks, oracle, reference
 from cqlbench.conformance.reference import layers_of, pairs
 from cqlbench.networks import policy
-from cqlbench.networks.critic import TwinCritic
+from cqlbench.networks.critic import CriticEnsemble
 
 CRITICS = 2
 
@@ -529,10 +529,10 @@ VARIANTS: dict[str, Callable[[np.ndarray], tuple[Callable, Callable]]] = {
 }
 
 
-def whole_draw(seed: int, batch: int, count: int, depth: int) -> tuple[TwinCritic, dict[str, np.ndarray]]:
+def whole_draw(seed: int, batch: int, count: int, depth: int) -> tuple[CriticEnsemble, dict[str, np.ndarray]]:
     torch.manual_seed(seed % 2**31)
     rng = np.random.default_rng(seed)
-    return TwinCritic(3, 2, 8, depth), {
+    return CriticEnsemble(3, 2, 8, depth), {
         "observations": rng.normal(size=(batch, 3)),
         "actions": rng.uniform(-1, 1, (batch, 2)),
         "rewards": rng.normal(size=batch),

@@ -15,7 +15,7 @@ from cqlbench.algorithms.cql import CQL
 from cqlbench.algorithms.sac import SAC
 from cqlbench.networks import fused
 from cqlbench.networks.adam import Adam
-from cqlbench.networks.critic import TwinCritic
+from cqlbench.networks.critic import CriticEnsemble
 from cqlbench.networks.mlp import MLP
 from cqlbench.networks.policy import squash
 from cqlbench.tasks import Batch, TaskSpec
@@ -51,8 +51,8 @@ SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 4), st.i
 @given(SHAPES, st.sampled_from(["one each", "several", "each its own"]), st.integers(1, 6))
 def test_critics_of_any_depth_and_width_agree(shape, kind, count):
     batch, observed, action_size, width, depth = shape
-    readable = TwinCritic(observed, action_size, width, depth).double()
-    fast = TwinCritic(observed, action_size, width, depth, fused=True).double()
+    readable = CriticEnsemble(observed, action_size, width, depth).double()
+    fast = CriticEnsemble(observed, action_size, width, depth, fused=True).double()
     fast.load_state_dict(readable.state_dict())
     sizes = {"one each": (batch,), "several": (batch, count), "each its own": (2, batch, count)}[kind]
     observations = torch.randn(batch, observed, dtype=torch.float64)
@@ -81,8 +81,8 @@ def test_float32_agrees_to_1e_5_at_the_sizes_that_are_run(width, depth, kind, mo
     batch = 2048 if kind == "one each" else 256
     assert fused.worthwhile(batch * math.prod(KINDS[kind]), width)
     torch.manual_seed(0)
-    readable, observations = TwinCritic(11, 3, width, depth), torch.randn(batch, 11)
-    fast = TwinCritic(11, 3, width, depth, fused=True)
+    readable, observations = CriticEnsemble(11, 3, width, depth), torch.randn(batch, 11)
+    fast = CriticEnsemble(11, 3, width, depth, fused=True)
     fast.load_state_dict(readable.state_dict())
     sizes = (2, batch, 30) if kind == "each its own" else (batch, *KINDS[kind])
     actions = torch.rand(*sizes, 3).requires_grad_()
@@ -107,7 +107,7 @@ def test_what_is_not_a_number_comes_out_as_none(dtype, monkeypatch):
     """A relu that makes it 0 would hide a run that has diverged."""
     monkeypatch.undo()
     torch.manual_seed(0)
-    critic = TwinCritic(11, 3, 128, 2, fused=True).to(dtype)
+    critic = CriticEnsemble(11, 3, 128, 2, fused=True).to(dtype)
     with torch.no_grad():
         for layers in critic.layers:
             layers[1].weight[5, 7] = torch.nan
@@ -171,7 +171,7 @@ def test_a_hundred_updates_in_float32_stay_together(monkeypatch):
 
 
 def test_frozen_critics_let_the_gradient_through_to_actions_alone():
-    critic = TwinCritic(3, 2, 8, 2, fused=True)
+    critic = CriticEnsemble(3, 2, 8, 2, fused=True)
     actions = torch.rand(4, 5, 2, requires_grad=True)
     with critic.frozen():
         values = critic(torch.randn(4, 3), actions)
@@ -182,15 +182,15 @@ def test_frozen_critics_let_the_gradient_through_to_actions_alone():
 
 def test_layer_normalisation_has_no_fused_form_and_is_readable():
     torch.manual_seed(0)
-    readable = TwinCritic(3, 2, 8, 2, layer_norm=True)
+    readable = CriticEnsemble(3, 2, 8, 2, layer_norm=True)
     torch.manual_seed(0)
-    fast = TwinCritic(3, 2, 8, 2, layer_norm=True, fused=True)
+    fast = CriticEnsemble(3, 2, 8, 2, layer_norm=True, fused=True)
     assert not fast.fused
     assert torch.equal(readable(torch.ones(4, 3), torch.ones(4, 2)), fast(torch.ones(4, 3), torch.ones(4, 2)))
 
 
 def test_a_copy_is_fused_with_its_own_weights():
-    critic = TwinCritic(3, 2, 8, 2, fused=True)
+    critic = CriticEnsemble(3, 2, 8, 2, fused=True)
     copy = deepcopy(critic)
     with torch.no_grad():
         for weight in copy.parameters():

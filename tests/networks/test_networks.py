@@ -5,7 +5,8 @@ import math
 import numpy as np
 import torch
 
-from cqlbench.networks.critic import TwinCritic
+from cqlbench.networks.critic import CriticEnsemble
+from cqlbench.networks.fused import worthwhile
 from cqlbench.networks.noise import Noise
 from cqlbench.networks.policy import TanhGaussianPolicy, squash
 
@@ -44,7 +45,7 @@ def test_sampling_many_matches_sampling_one_in_distribution_and_shape():
 
 
 def test_critic_scores_many_actions_as_it_scores_each_alone():
-    critic = TwinCritic(4, 2, 16, 2).double()
+    critic = CriticEnsemble(4, 2, 16, 2).double()
     generator = torch.Generator().manual_seed(0)
     observations = torch.randn(5, 4, generator=generator, dtype=torch.float64)
     actions = torch.rand(5, 3, 2, generator=generator, dtype=torch.float64)
@@ -55,8 +56,19 @@ def test_critic_scores_many_actions_as_it_scores_each_alone():
 
 
 def test_critic_is_an_ordinary_network_of_state_and_action_side_by_side():
-    twin = TwinCritic(4, 2, 16, 2).double()
+    ensemble = CriticEnsemble(4, 2, 16, 2, count=3).double()
     observations, actions = torch.randn(5, 4, dtype=torch.float64), torch.rand(5, 2, dtype=torch.float64)
-    for critic, values in zip(twin.critics, twin(observations, actions), strict=True):
+    for critic, values in zip(ensemble.critics, ensemble(observations, actions), strict=True):
         plain = critic.rest(critic.first(torch.cat([observations, actions], 1))).squeeze(-1)
         torch.testing.assert_close(values, plain)
+
+
+def test_any_number_of_critics_score_alike_fused_and_readable():
+    """With rows enough that the fused form is taken."""
+    readable, fused = CriticEnsemble(11, 3, 64, 2, count=5), CriticEnsemble(11, 3, 64, 2, fused=True, count=5)
+    fused.load_state_dict(readable.state_dict())
+    observations, actions = torch.randn(64, 11), torch.rand(5, 64, 30, 3)
+    values = readable(observations, actions)
+    assert values.shape == (5, 64, 30) and worthwhile(64 * 30, 64)
+    torch.testing.assert_close(fused(observations, actions), values)
+    torch.testing.assert_close(fused(observations, actions[0])[0], values[0])

@@ -310,8 +310,8 @@ OUTSIDE = (
     Mutant(
         "second critic ignores the depth",
         "networks.critic",
-        "width, depth, layer_norm, init) for _ in range(2)",
-        "width, 2 if second else depth, layer_norm, init) for second in range(2)",
+        "width, depth, layer_norm, init) for _ in range(count)",
+        "width, 2 if second else depth, layer_norm, init) for second in range(count)",
         "CORL",
     ),
     Mutant(
