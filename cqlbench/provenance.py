@@ -20,6 +20,7 @@ PACKAGE = Path(cqlbench.__file__).parent
 TRAINING_CODE = (
     "tasks.py",
     "runs.py",
+    "environments",
     "datasets/collect.py",
     "datasets/offline.py",
     "datasets/store.py",

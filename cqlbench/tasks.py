@@ -21,7 +21,7 @@ class Task:
     `d4rl_random` and `d4rl_expert` are the undiscounted returns D4RL normalises with
     (Farama-Foundation/D4RL, d4rl/infos.py); None where D4RL does not have the task. They were measured in another
     simulator version and stand beside our own references, never in their place.
-    `behaviour_env_steps` is how long the behaviour policy is trained.
+    `behaviour_env_steps` is how long the behaviour policy is trained; 0 where it is known without training.
     """
 
     name: str
@@ -42,6 +42,8 @@ TASKS = {
         Task("hopper", "Hopper-v5", 11, 3, 1.0, 1000, 999_424, -20.272305, 3234.3),
         Task("halfcheetah", "HalfCheetah-v5", 17, 6, 1.0, 1000, 507_904, -280.178953, 12135.0),
         Task("walker2d", "Walker2d-v5", 17, 6, 1.0, 1000, 557_056, 1.629008, 4592.3),
+        # Linear-quadratic control, whose values are known: cqlbench/environments.
+        *(Task(f"lqr{n}", f"cqlbench.environments:cqlbench/LQR{n}-v0", n, n, 1.0, 50, 0) for n in (1, 2, 3, 4)),
     )
 }
 

@@ -8,7 +8,7 @@ from cqlbench import provenance
 # A module imports only from floors before its own; modules of one floor may know each other.
 FLOORS = [
     ["errors", "stopwatch", "writers"],
-    ["tasks", "seeding"],
+    ["tasks", "seeding", "environments"],
     ["datasets", "networks", "losses"],
     ["algorithms"],
     ["runs", "normalisation", "provenance"],

@@ -1,5 +1,6 @@
 """Behaviour policies: PPO snapshots kept as small arrays, and the float64 NumPy policy that acts from them.
 
+Linear-quadratic tasks have controllers in closed form in their place (cqlbench/environments/controllers.py).
 Training needs stable-baselines3 and minutes; acting needs NumPy only. Our own snapshots are package data, so a fresh
 machine only rolls out.
 """
@@ -11,10 +12,12 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from cqlbench.environments.controllers import medium_policy, optimal_policy, random_policy
+from cqlbench.environments.linear_quadratic import benchmark_problem
 from cqlbench.errors import UserError
 from cqlbench.tasks import Task
 from cqlbench.writers import aside
@@ -40,8 +43,22 @@ MEDIUM_FRACTION = 1 / 3
 _ARRAYS = ("mean", "scale", "w1", "b1", "w2", "b2", "w3", "b3", "log_std")
 
 
+class BehaviourPolicy(Protocol):
+    """What collects a dataset: a name for the recipe, the number of its actions, and how it acts."""
+
+    @property
+    def label(self) -> int | str: ...
+
+    @property
+    def action_size(self) -> int: ...
+
+    def act(self, observation: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """The action (A,), rounded to 1e-4, in the state `observation` (O,) for standard-normal `noise` (A,)."""
+        ...
+
+
 @dataclass(frozen=True)
-class BehaviourPolicy:
+class Snapshot:
     """A tanh network with Gaussian noise, in float64 NumPy. Shapes: observation (O,) -> action (A,)."""
 
     env_steps: int
@@ -55,6 +72,14 @@ class BehaviourPolicy:
     b3: np.ndarray
     log_std: np.ndarray
     action_limit: float
+
+    @property
+    def label(self) -> int:
+        return self.env_steps
+
+    @property
+    def action_size(self) -> int:
+        return len(self.b3)
 
     def act(self, observation: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """The sampled action for standard-normal `noise` (A,), clipped to the bounds and rounded to 1e-4.
@@ -71,10 +96,11 @@ class BehaviourPolicy:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The kept snapshots of one task, in the order of training: untrained first, expert last."""
+    """The policies of one task, worst first and expert last; snapshots are in the order of training."""
 
     policies: tuple[BehaviourPolicy, ...]
     medium_index: int
+    algorithm: str = "PPO snapshots, named by their environment steps"
 
     @property
     def random(self) -> BehaviourPolicy:
@@ -94,10 +120,14 @@ class Behaviour:
 
 
 def load_behaviour(task: Task, folder: Path | None = None) -> Behaviour:
-    """Reads `<task>.npz` from `folder`, or from the package where none is given.
+    """Reads `<task>.npz` from `folder`, or from the package where none is given; a linear-quadratic task needs none.
 
     Raises UserError where there is no such file.
     """
+    if task.behaviour_env_steps == 0:
+        problem = benchmark_problem(task.observation_size)
+        policies = (random_policy(problem), medium_policy(problem), optimal_policy(problem))
+        return Behaviour(policies, 1, "controllers in closed form, named by what they do")
     source = (Path(folder) if folder else resources.files("cqlbench.datasets") / "behaviours") / f"{task.name}.npz"
     if not source.is_file():
         raise UserError(
@@ -105,15 +135,15 @@ def load_behaviour(task: Task, folder: Path | None = None) -> Behaviour:
             f"Make it with: cqlbench datasets train-behaviour {task.name}"
         )
     with source.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        policies = tuple(
-            BehaviourPolicy(
+        snapshots = tuple(
+            Snapshot(
                 env_steps=int(steps),
                 action_limit=task.action_limit,
                 **{name: arrays[name][index].astype(np.float64) for name in _ARRAYS},
             )
             for index, steps in enumerate(arrays["env_steps"])
         )
-        return Behaviour(policies, int(arrays["medium_index"]))
+        return Behaviour(snapshots, int(arrays["medium_index"]))
 
 
 def train_behaviour(task: Task, folder: Path, seed: int = 0, report=print) -> Path:
@@ -121,8 +151,10 @@ def train_behaviour(task: Task, folder: Path, seed: int = 0, report=print) -> Pa
 
     The CSV is the recipe's log: environment steps, mean sampled return of the snapshot, which ones were kept and as
     what. Returns the path of the arrays. Takes minutes; the same seed on the same machine gives the same policy.
-    Raises UserError where the last snapshot is no better than the first.
+    Raises UserError where the last snapshot is no better than the first, and for a task that has no need of training.
     """
+    if task.behaviour_env_steps == 0:
+        raise UserError(f"{task.name}: its behaviour policies are known in closed form; make its datasets right away.")
     import gymnasium
     import torch
     from stable_baselines3 import PPO
@@ -136,7 +168,7 @@ def train_behaviour(task: Task, folder: Path, seed: int = 0, report=print) -> Pa
     discount = PPO_DISCOUNT.get(task.name, 0.99)
     environments = VecNormalize(make_vec_env(task.env_id, PPO_ENVIRONMENTS, seed=seed), gamma=discount)
     ppo = PPO("MlpPolicy", environments, gamma=discount, seed=seed, device="cpu", **PPO_SETTINGS)
-    snapshots: list[BehaviourPolicy] = []
+    snapshots: list[Snapshot] = []
     interval = task.behaviour_env_steps // SNAPSHOT_COUNT
 
     class KeepSnapshots(BaseCallback):
@@ -189,12 +221,12 @@ def _choose(returns: list[float]) -> tuple[list[int], int]:
     return [int(index) for index in before] + [len(returns) - 1], medium
 
 
-def _snapshot(ppo, environments, task: Task) -> BehaviourPolicy:
+def _snapshot(ppo, environments, task: Task) -> Snapshot:
     """Copies the policy and the observation statistics out of stable-baselines3."""
     parameters = {name: value.detach().numpy().astype(np.float64) for name, value in ppo.policy.state_dict().items()}
     layers = sorted(name for name in parameters if re.fullmatch(r"mlp_extractor\.policy_net\.\d+\.weight", name))
     first, second = (name.removesuffix("weight") for name in layers)
-    return BehaviourPolicy(
+    return Snapshot(
         env_steps=ppo.num_timesteps,
         mean=environments.obs_rms.mean.copy(),
         scale=np.sqrt(environments.obs_rms.var + environments.epsilon),

@@ -26,7 +26,7 @@ class Episode(NamedTuple):
 
 
 def simulator_state(env: gymnasium.Env) -> tuple[np.ndarray, np.ndarray]:
-    """(qpos, qvel) of a MuJoCo task; (angle,), (angular velocity,) of the pendulum."""
+    """(qpos, qvel) of a MuJoCo task; otherwise the first number of the state and the others, as in the pendulum."""
     inner: Any = env.unwrapped
     if hasattr(inner, "data"):
         return inner.data.qpos.copy(), inner.data.qvel.copy()
@@ -37,10 +37,13 @@ def restore(env: gymnasium.Env, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarra
     """Puts the simulator into the state (qpos, qvel), its clock and time limit at zero; returns the observation there.
 
     What the simulator keeps besides (MuJoCo's warm start) begins anew, so a step from here agrees with the recorded
-    one to about 1e-6, not to the last bit.
+    one to about 1e-6, not to the last bit. The noise of a task that has one goes on from the last `reset` with a seed.
     """
-    env.reset(seed=0)
     inner: Any = env.unwrapped
+    noise = inner.np_random
+    env.reset(seed=0)
+    # Where the dynamics are noisy, states restored in several environments must not meet the same noise.
+    inner.np_random = noise
     if hasattr(inner, "data"):
         inner.set_state(qpos, qvel)
     else:
@@ -60,7 +63,7 @@ def rollout(
     terminated = truncated = False
     while not (terminated or truncated) and len(actions) != max_steps:
         # Stepped as it is stored, in float32: a recorded action replayed is the action that was taken.
-        action = policy.act(observation.astype(np.float64), generator.standard_normal(len(policy.b3)))
+        action = policy.act(observation.astype(np.float64), generator.standard_normal(policy.action_size))
         action = action.astype(np.float32)
         observation, reward, terminated, truncated, _ = env.step(action)
         observations.append(observation)

@@ -53,7 +53,8 @@ def make_dataset(dataset_id: str, root: Path = DEFAULT_ROOT, transitions: int = 
     import gymnasium
 
     task, kind = parse_id(dataset_id)
-    policies = KINDS[kind](load_behaviour(task))
+    behaviour = load_behaviour(task)
+    policies = KINDS[kind](behaviour)
     if transitions < len(policies):
         raise UserError(
             f"transitions: {transitions} is not allowed for {dataset_id}; it must be at least {len(policies)}, "
@@ -65,10 +66,10 @@ def make_dataset(dataset_id: str, root: Path = DEFAULT_ROOT, transitions: int = 
     env.close()
     recipe = {
         "kind": kind,
-        "policies": [policy.env_steps for policy in policies],
+        "policies": [policy.label for policy in policies],
         "shares": "equal",
         "order": "episodes of the policies alternate",
-        "algorithm": "PPO snapshots, named by their environment steps; actions sampled, rounded to 1e-4",
+        "algorithm": f"{behaviour.algorithm}; actions sampled, rounded to 1e-4",
     }
     store_episodes(dataset_id, episodes, root, recipe)
     return load(dataset_id, root)
@@ -175,6 +176,9 @@ def _write_minari(
     import minari
     from minari.data_collector import EpisodeBuffer
 
+    # Minari looks an environment up by gymnasium's own id, which does not name the module that registers it.
+    spec = gymnasium.make(task.env_id).spec
+    assert spec is not None
     buffers = []
     for episode in episodes:
         last = np.arange(len(episode.rewards)) == len(episode.rewards) - 1
@@ -196,10 +200,10 @@ def _write_minari(
             dataset = minari.create_dataset_from_buffers(
                 f"{NAMESPACE}/{dataset_id}",
                 buffers,
-                env=task.env_id,
+                env=spec.id,
                 # MuJoCo's own space is float64; ours says what is stored.
                 observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (task.observation_size,), np.float32),
-                algorithm_name="PPO snapshots",
+                algorithm_name=extra["recipe"].get("algorithm", "").partition(",")[0],
                 description="Local data of cqlbench; the recipe is in the metadata.",
                 requirements=[f"mujoco=={mujoco_version()}", f"gymnasium=={metadata.version('gymnasium')}"],
                 ref_min_score=reference.random_return,

@@ -19,7 +19,7 @@ from cqlbench.writers import aside
 
 _FOLDER = Path(__file__).parent
 REFERENCE_EPISODES = 100
-_HOW = "undiscounted; untrained and last behaviour snapshot; actions sampled as in the datasets"
+_HOW = "undiscounted; {} and {}; actions sampled as in the datasets"
 
 
 class Reference(NamedTuple):
@@ -67,7 +67,7 @@ def find_reference(task: Task) -> Reference:
 
 
 def measure_reference(task: Task) -> Reference:
-    """Rolls out the untrained and the last snapshot of `task` and writes its row of `references.csv`."""
+    """Rolls out the random and the expert policy of `task` and writes its row of `references.csv`."""
     import gymnasium
 
     behaviour = load_behaviour(task)
@@ -83,7 +83,10 @@ def measure_reference(task: Task) -> Reference:
     ]
     env.close()
     random, expert = (round(float(mean), 6) for mean in means)
-    reference = Reference(task.name, random, expert, REFERENCE_EPISODES, _HOW, mujoco_version())
+    # Of controllers in closed form the label says it all.
+    trained = task.behaviour_env_steps > 0
+    named = ("untrained", "last behaviour snapshot") if trained else (behaviour.random.label, behaviour.expert.label)
+    reference = Reference(task.name, random, expert, REFERENCE_EPISODES, _HOW.format(*named), mujoco_version())
     rows = {**read_references(), task.name: reference}
     _write("references.csv", Reference._fields, [rows[name] for name in TASKS if name in rows])
     return reference

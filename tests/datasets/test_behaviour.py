@@ -13,11 +13,13 @@ from cqlbench.datasets.behaviour import SNAPSHOTS_KEPT_BEFORE_MEDIUM, _choose, l
 from cqlbench.errors import UserError
 from cqlbench.tasks import TASKS, Task, find_task
 
+TRAINED = [task for task in TASKS.values() if task.behaviour_env_steps > 0]
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
-def test_the_package_has_snapshots_of_every_task(task: Task) -> None:
+
+@pytest.mark.parametrize("task", TRAINED, ids=lambda task: task.name)
+def test_the_package_has_snapshots_of_every_trained_task(task: Task) -> None:
     behaviour = load_behaviour(task)
-    steps = [policy.env_steps for policy in behaviour.policies]
+    steps = [policy.label for policy in behaviour.policies]
     assert steps[0] == 0 and steps == sorted(set(steps))
     assert behaviour.up_to_medium == behaviour.policies[:-1]
     assert behaviour.medium is behaviour.up_to_medium[-1]
@@ -34,6 +36,14 @@ def test_actions_are_rounded_and_inside_the_bounds(task: Task) -> None:
         assert action.shape == (task.action_size,)
         assert np.abs(action).max() <= task.action_limit
         np.testing.assert_array_equal(action, np.round(action, 4))
+
+
+def test_a_task_in_closed_form_has_policies_without_training(tmp_path: Path) -> None:
+    behaviour = load_behaviour(find_task("lqr2"))
+    assert [policy.action_size for policy in behaviour.policies] == [2, 2, 2]
+    assert behaviour.up_to_medium == (behaviour.random, behaviour.medium)
+    with pytest.raises(UserError, match="closed form"):
+        train_behaviour(find_task("lqr2"), tmp_path)
 
 
 def test_a_missing_file_says_how_to_make_it(tmp_path: Path) -> None:
@@ -61,7 +71,7 @@ def test_training_writes_snapshots_that_act(tmp_path: Path) -> None:
     path = train_behaviour(short, tmp_path, report=lines.append)
     assert path == tmp_path / "hopper.npz" and len(lines) == 2
     behaviour = load_behaviour(short, tmp_path)
-    assert behaviour.random.env_steps == 0 and behaviour.expert.env_steps == 4096
+    assert behaviour.random.label == 0 and behaviour.expert.label == 4096
     with (tmp_path / "hopper.csv").open() as file:
         log = list(csv.DictReader(file))
     assert [row["env_steps"] for row in log] == ["0", "2048", "4096"]

@@ -237,7 +237,7 @@ def test_too_few_transitions_are_refused(tmp_path: Path) -> None:
 
 
 def test_ids_and_files() -> None:
-    assert len(dataset_ids()) == len(set(dataset_ids())) == 24
+    assert len(dataset_ids()) == len(set(dataset_ids())) == 48
     assert dataset_file(Path("r"), "hopper/medium-v0").as_posix() == ("r/cqlbench/hopper/medium-v0/data/main_data.hdf5")
 
 
