@@ -1,4 +1,4 @@
-"""Predicted value beside true value: is the estimate a lower bound?
+"""Predicted beside true value, and policy beside data: is the estimate a lower bound, and is it about known actions?
 
 The paper's bound (theorem 3.2) is about states of the data, in expectation over the policy, without the time limit. So
 the critic is asked at actions sampled from the policy, and the truth is the discounted return of that same sampled
@@ -8,6 +8,7 @@ policy, rolled out from stored simulator states until the cut tail is under one 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -24,6 +25,8 @@ from cqlbench.simulation import run_together, start_episodes
 ACTIONS_PER_STATE = 10
 # Discounted weight of what lies beyond the horizon.
 CUT_TAIL = 0.01
+# How many transitions of the data, those of the nearest states, say what it does around a state.
+NEIGHBOURS = 32
 
 
 def has_value(algorithm: Any) -> bool:
@@ -38,8 +41,103 @@ def horizon(discount: float) -> int:
     return math.ceil(math.log(CUT_TAIL) / math.log(discount))
 
 
+def best_return(dataset: OfflineDataset, discount: float) -> float:
+    """The largest discounted return that the data shows from any of its transitions to the end, in the task's rewards.
+
+    A return that was cut counts only from where the cut is at least `horizon(discount)` steps away, so that less than
+    CUT_TAIL of it is unseen: the rest of a shorter one is anybody's guess. NaN where no return is whole in this sense,
+    as where a task that never ends is always cut earlier. Needs the episodes as they were collected.
+    """
+    enough = horizon(discount)
+    best, value, steps = -math.inf, 0.0, 0.0
+    columns = (array[::-1].tolist() for array in (dataset.rewards, dataset.terminals, dataset.truncations))
+    for reward, terminal, cut in zip(*columns, strict=True):
+        if terminal:
+            value, steps = reward, math.inf
+        elif cut:
+            value, steps = reward, 1
+        else:
+            value, steps = reward + discount * value, steps + 1
+        if steps >= enough:
+            best = max(best, value)
+    return best if best > -math.inf else math.nan
+
+
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """B states of the data, and which actions the data holds at each and around it; the same for every method of a
+    seed with the same normalisation."""
+
+    observations: np.ndarray  # (B, O), normalised
+    taken: np.ndarray  # (B, A), the data's own action there, in [-1, 1] like all of them
+    nearby: np.ndarray  # (B, K, A), actions of the K nearest states, this state among them
+    spacing: np.ndarray  # (B,), how far the loneliest of the K actions is from its nearest fellow
+    noise_seed: int
+
+    @classmethod
+    def around(cls, dataset: OfflineDataset, normaliser: Normaliser, seed: int, states: int) -> Neighbourhoods:
+        """Around the states from which `compare_values` starts. Near is Euclidean, each coordinate of the observation
+        measured in its standard deviations over the data, also where the method sees raw observations."""
+        chosen = _choose_states(dataset, seed, states)
+        scaled = dataset.observations / (dataset.observations.std(0) + 1e-3)
+        count = min(NEIGHBOURS, len(scaled))
+        nearest = []
+        for index in chosen:
+            offsets = scaled - scaled[index]
+            distances = np.einsum("no,no->n", offsets, offsets)
+            nearest.append(np.argpartition(distances, count - 1)[:count])
+        actions = normaliser.actions_from_simulator(dataset.actions)
+        nearby = np.stack([actions[indices] for indices in nearest])
+        between = _action_distance(nearby[:, :, None], nearby[:, None])
+        between[:, np.eye(nearby.shape[1], dtype=bool)] = np.inf
+        return cls(
+            normaliser.observations(dataset.observations[chosen]),
+            actions[chosen],
+            nearby,
+            between.min(2).max(1),
+            seed_for("distances", dataset.id, seed),
+        )
+
+
+def compare_actions(algorithm: Any, data: Neighbourhoods) -> dict[str, float]:
+    """How far the policy's actions are from the data's, at states of the data, on average over these.
+
+    Distances are root mean squares over the action's coordinates, each in [-1, 1]: 2 between opposite corners, about
+    0.8 between two uniform draws. A policy equal to the one that made the data is not at 0, unless that one never
+    varied its action.
+
+    - `action_distance`, `mean_action_distance`: from the action that the data took in that very state, of actions
+      sampled from the policy and of the one it is evaluated by;
+    - `nearest_action_distance`: of sampled actions, from the nearest of the actions taken in the NEIGHBOURS nearest
+      states, so that any of the things the data does around there will do;
+    - `off_data`: share of the sampled actions farther from these than any of these is from its own nearest fellow. One
+      more draw from the actions around a state would be off in one case of NEIGHBOURS + 1 or fewer.
+
+    A method that cannot be sampled is taken at the actions it is evaluated by.
+    """
+    mean_actions = np.asarray(algorithm.act(data.observations))
+    if hasattr(algorithm, "sample"):
+        generator = torch.Generator().manual_seed(data.noise_seed)
+        sampled = np.stack([algorithm.sample(data.observations, generator)[0] for _ in range(ACTIONS_PER_STATE)])
+    else:
+        sampled = mean_actions[None]
+    nearest = _action_distance(sampled[:, :, None], data.nearby).min(2)
+    return {
+        "action_distance": _action_distance(sampled, data.taken).mean(),
+        "mean_action_distance": _action_distance(mean_actions, data.taken).mean(),
+        "nearest_action_distance": nearest.mean(),
+        "off_data": (nearest > data.spacing).mean(),
+    }
+
+
 def compare_values(
-    algorithm: Any, dataset: OfflineDataset, normaliser: Normaliser, discount: float, seed: int, states: int
+    algorithm: Any,
+    dataset: OfflineDataset,
+    normaliser: Normaliser,
+    discount: float,
+    seed: int,
+    states: int,
+    best: float = math.nan,
 ) -> list[dict[str, Any]]:
     """One row for states of the data and one for initial states: what the critic predicts, what the policy gets.
 
@@ -47,9 +145,13 @@ def compare_values(
     same rollouts and subtracted from its prediction, and a scale of the rewards divided out, so that both sides are
     values of the task's own reward. The `q_` columns are the critic's numbers as they are. Standard errors are over
     states.
+
+    `impossible_optimism` is the share of states of the data where the prediction is larger than `best`, the best
+    return that the data shows from anywhere (`best_return`); NaN where that is. A policy may truly beat the data, but
+    nothing in the data shows that it can.
     """
     task = dataset.task
-    chosen = generator_for("values", dataset.id, seed).choice(len(dataset.rewards), size=states, replace=False)
+    chosen = _choose_states(dataset, seed, states)
     rows = []
     for start in ("data", "initial"):
         environments, observations = start_episodes(task, states, "values", start, task.name, seed)
@@ -82,8 +184,20 @@ def compare_values(
         if start == "data":
             taken = normaliser.actions_from_simulator(dataset.actions[chosen])
             row["q_data"] = _values(algorithm, normalised, taken).min(0).mean()
+            row["best_return"] = best
+            row["impossible_optimism"] = math.nan if math.isnan(best) else (predicted > best).mean()
         rows.append(row)
     return rows
+
+
+def _choose_states(dataset: OfflineDataset, seed: int, states: int) -> np.ndarray:
+    """Indices (states,) of the transitions from whose states everything is asked; the same for every method."""
+    return generator_for("values", dataset.id, seed).choice(len(dataset.rewards), size=states, replace=False)
+
+
+def _action_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Root mean square over the coordinates, the last axis."""
+    return np.sqrt(np.square(first - second, dtype=np.float64).mean(-1))
 
 
 def _values(algorithm: Any, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from cqlbench.algorithms.algorithm import Algorithm
 from cqlbench.algorithms.registry import find_algorithm, load_class
 from cqlbench.datasets import OfflineDataset, load
 from cqlbench.datasets.kinds import parse_id
-from cqlbench.diagnostics import compare_values, has_value
+from cqlbench.diagnostics import Neighbourhoods, best_return, compare_actions, compare_values, has_value
 from cqlbench.errors import UserError
 from cqlbench.evaluation import EpisodeResult, evaluate
 from cqlbench.normalisation import Normaliser
@@ -80,6 +80,8 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
     prepare_process()
     where = find_device(device)
     dataset = load(run.dataset, datasets)
+    # Of the episodes as they were collected: a draw of transitions has none.
+    best = best_return(dataset, _discount(run))
     if run.config.num_transitions is not None:
         dataset = draw_transitions(dataset, run.config.num_transitions)
     if run.protocol.value_states > len(dataset.rewards):
@@ -93,7 +95,7 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
     normaliser = Normaliser.for_dataset(dataset, run.config)
     replay = Replay(dataset, normaliser, where)
     algorithm = build_algorithm(run, dataset.task, where)
-    judge = _Judge(run, dataset, normaliser, algorithm, folder)
+    judge = _Judge(run, dataset, best, normaliser, algorithm, folder)
     stopwatch.lap("loading")
     points = set(run.protocol.evaluation_points())
     status: dict[str, Any] = {"status": "done", "reason": None, "update": run.protocol.updates}
@@ -154,10 +156,18 @@ class _Judge:
     """Evaluates a run as it goes, into its three tables."""
 
     def __init__(
-        self, run: Run, dataset: OfflineDataset, normaliser: Normaliser, algorithm: Algorithm, folder: Path
+        self,
+        run: Run,
+        dataset: OfflineDataset,
+        best: float,
+        normaliser: Normaliser,
+        algorithm: Algorithm,
+        folder: Path,
     ) -> None:
         self.run, self.dataset, self.normaliser, self.algorithm = run, dataset, normaliser, algorithm
-        self.folder = folder
+        self.best, self.folder = best, folder
+        states = run.protocol.value_states
+        self.neighbourhoods = Neighbourhoods.around(dataset, normaliser, run.seed, states) if states else None
 
     def __enter__(self) -> _Judge:
         self.open_tables = ExitStack()
@@ -189,10 +199,21 @@ class _Judge:
         for episode, result in enumerate(results):
             row = {"return": result.return_, "length": result.length, "terminated": int(result.terminated)}
             self.episodes.write({"update": update, "episode": episode} | row)
-        if protocol.value_states and has_value(self.algorithm):
-            discount = getattr(self.run.config, "discount", 0.99)
-            for row in compare_values(
-                self.algorithm, self.dataset, self.normaliser, discount, self.run.seed, protocol.value_states
-            ):
-                self.values.write({"update": update} | row)
+        if self.neighbourhoods:
+            distances = compare_actions(self.algorithm, self.neighbourhoods)
+            for row in self._value_rows():
+                self.values.write({"update": update} | row | (distances if row["start"] == "data" else {}))
         return float(returns.mean())
+
+    def _value_rows(self) -> list[dict[str, Any]]:
+        states = self.run.protocol.value_states
+        if not has_value(self.algorithm):
+            return [{"start": "data", "states": states}]
+        return compare_values(
+            self.algorithm, self.dataset, self.normaliser, _discount(self.run), self.run.seed, states, self.best
+        )
+
+
+def _discount(run: Run) -> float:
+    """The method's discount; a method of one's own need not have one."""
+    return getattr(run.config, "discount", 0.99)

@@ -30,10 +30,13 @@ POLICY = "policy.safetensors"
 LOG = "run.log"
 FILES = (STATUS, CONFIG, PROVENANCE, TIMING, TRAIN, EVALUATION, EPISODES, VALUES, POLICY)
 
-# values.csv: one row per evaluation and kind of start (states of the data, initial states).
+# values.csv: one row per evaluation and kind of start (states of the data, initial states). A method without a value
+# has the row of the data's states only, and in it the distances of its actions.
 VALUE_COLUMNS = [
     "update", "start", "states", "predicted_value", "predicted_value_mean", "true_discounted_return",
     "true_standard_error", "difference_mean", "difference_standard_error", "q_data", "q_policy", "q_uniform",
+    "best_return", "impossible_optimism", "action_distance", "mean_action_distance", "nearest_action_distance",
+    "off_data",
 ]  # fmt: skip
 # Rows of train.csv per evaluation.
 LOGS_PER_EVALUATION = 5

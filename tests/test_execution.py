@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from cqlbench import runs
+from cqlbench.diagnostics import best_return
 
 FILES = [runs.CONFIG, runs.PROVENANCE, runs.TRAIN, runs.EVALUATION, runs.EPISODES, runs.VALUES, runs.POLICY]
 TINY = ["--updates", "40", "--evaluate-every", "20", "--episodes", "2", "--value-states", "3"]
@@ -50,6 +51,25 @@ def test_cql_without_its_term_and_sac_leave_the_same_evaluation_and_policy(resul
     train(results, tmp_path / "sac", "--method", "sac", *switches)
     for file in (runs.EVALUATION, runs.EPISODES, runs.VALUES, runs.POLICY):
         assert (tmp_path / "cql" / file).read_bytes() == (tmp_path / "sac" / file).read_bytes(), file
+
+
+def test_values_are_compared_with_the_best_return_of_the_whole_data(results, pendulum, tmp_path):
+    train(results, tmp_path / "run", "--method", "cql", "--discount", 0.9, "--num-transitions", 300)
+    with (tmp_path / "run" / runs.VALUES).open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == runs.VALUE_COLUMNS and [row["start"] for row in rows] == ["data", "initial"] * 2
+    for row in rows[::2]:
+        assert float(row["best_return"]) == best_return(pendulum, 0.9)
+        assert 0 <= float(row["impossible_optimism"]) <= 1 and float(row["action_distance"]) > 0
+
+
+def test_a_method_without_a_value_still_has_distances(results, tmp_path):
+    train(results, tmp_path / "run", "--method", "bc")
+    with (tmp_path / "run" / runs.VALUES).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["update"], row["start"]) for row in rows] == [("20", "data"), ("40", "data")]
+    distances = {"action_distance", "mean_action_distance", "nearest_action_distance", "off_data"}
+    assert all({key for key, cell in row.items() if cell} == {"update", "start", "states"} | distances for row in rows)
 
 
 def test_evaluate_continues_the_episodes_of_the_run(results, tmp_path):
