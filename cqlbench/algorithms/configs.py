@@ -384,3 +384,22 @@ class D3rlpyCQLConfig(ActorCriticConfig):
     # null: the weight is fixed. d3rlpy's own default is 10.
     lagrange_threshold: float | None = None
     lagrange_learning_rate: float = 1e-4
+
+
+@dataclass(frozen=True)
+class D3rlpyBEARConfig(ActorCriticConfig):
+    """d3rlpy's BEAR (Kumar et al. 2019, arXiv 1906.00949): SAC whose policy is kept near a clone of the behaviour.
+
+    Near is a small MMD between samples of both (4 each, Laplacian kernel of sigma 20), by a Lagrange multiplier. The
+    clone is a variational autoencoder of the policy's width and depth.
+    """
+
+    actor_learning_rate: float = 1e-4
+    temperature_learning_rate: float = 1e-4
+    # For the first so many updates the policy is moved by the MMD alone.
+    bc_warm_start: int = 40_000
+    # The MMD that the multiplier allows, and the rate at which it learns (unrepaired, that is the actor's).
+    lagrange_threshold: float = 0.05
+    lagrange_learning_rate: float = 1e-3
+    # In d3rlpy 2.8.1 the constraint's gradient cancels once the warm start is over, which leaves SAC; true: it counts.
+    repaired: bool = False

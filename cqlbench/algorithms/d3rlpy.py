@@ -1,18 +1,26 @@
-"""d3rlpy's BC, SAC and CQL behind the same contract, fed our own batches.
+"""d3rlpy's BC, SAC, CQL and BEAR behind the same contract, fed our own batches.
 
-Nothing of d3rlpy's mathematics is touched: its `update` gets a batch made of our tensors, its own sampler, scalers and
-evaluator are not used. Verified against d3rlpy 2.8.1, d3rlpy/algos/qlearning/.
+Nothing of d3rlpy's mathematics is touched, BEAR's on request apart: its `update` gets a batch made of our tensors, its
+own sampler, scalers and evaluator are not used. Verified against d3rlpy 2.8.1, d3rlpy/algos/qlearning/.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cqlbench.algorithms.configs import ActorCriticConfig, D3rlpyBCConfig, D3rlpyCQLConfig, D3rlpySACConfig
+from cqlbench.algorithms.configs import (
+    ActorCriticConfig,
+    D3rlpyBCConfig,
+    D3rlpyBEARConfig,
+    D3rlpyCQLConfig,
+    D3rlpySACConfig,
+)
 from cqlbench.seeding import seed_for
 from cqlbench.tasks import Batch, TaskSpec
 
@@ -34,8 +42,20 @@ def _quiet_import() -> Any:
 d3rlpy = _quiet_import()
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """d3rlpy draws from torch's global generator alone: inside it starts from `seed`, afterwards it is as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _seed_from(generator: torch.Generator) -> int:
+    return int(torch.randint(2**62, (), generator=generator))
+
+
 class _D3rlpyAlgorithm:
-    """What the three share: building, feeding and asking."""
+    """What all share: building, feeding and asking."""
 
     def __init__(self, spec: TaskSpec, algorithm: Any, seed: int, device: torch.device) -> None:
         self.device, self.updates = device, 0
@@ -46,14 +66,13 @@ class _D3rlpyAlgorithm:
 
     def update(self, batch: Batch) -> dict[str, Tensor | float]:
         rewards = batch.rewards[:, None]
-        self.updates += 1
-        return self.impl.update(
+        metrics = self.impl.update(
             d3rlpy.torch_utility.TorchMiniBatch(
                 observations=batch.observations,
                 actions=batch.actions,
                 rewards=rewards,
                 next_observations=batch.next_observations,
-                # These two serve other algorithms; BC, SAC and CQL never read them.
+                # These two serve other algorithms; none of ours reads them.
                 next_actions=batch.actions,
                 returns_to_go=rewards,
                 terminals=batch.terminals[:, None],
@@ -62,6 +81,8 @@ class _D3rlpyAlgorithm:
             ),
             self.updates,
         )
+        self.updates += 1
+        return metrics
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.device)
@@ -92,17 +113,23 @@ class _D3rlpyActorCritic(_D3rlpyAlgorithm):
 
     @torch.no_grad()
     def sample(self, observations: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-        from d3rlpy.models.torch import build_squashed_gaussian_distribution, get_parameter
-
-        # Its distribution knows only the global generator: lend it ours, and give it back as it was.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            distribution = build_squashed_gaussian_distribution(self.impl.policy(self._tensor(observations)))
-            actions, log_densities = distribution.sample_with_log_prob()
+        with _seeded(_seed_from(generator)):
+            actions, log_densities = self._draw(self._tensor(observations))
         bonus = torch.zeros_like(log_densities)
         if self.entropy_in_target:
-            bonus = -get_parameter(self.impl.modules.log_temp).exp() * log_densities
+            bonus = -self._parameter("log_temp").exp() * log_densities
         return actions.cpu().numpy(), bonus.squeeze(-1).cpu().numpy()
+
+    def _draw(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, O) -> an action of the policy (B, A) and its log-density (B, 1)."""
+        return self._distribution(observations).sample_with_log_prob()
+
+    def _distribution(self, observations: Tensor) -> Any:
+        return d3rlpy.models.torch.build_squashed_gaussian_distribution(self.impl.policy(observations))
+
+    def _parameter(self, name: str) -> Tensor:
+        """One of its learned numbers, (1, 1)."""
+        return d3rlpy.models.torch.get_parameter(getattr(self.impl.modules, name))
 
     @torch.no_grad()
     def value(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
@@ -163,3 +190,64 @@ class D3rlpyCQL(_D3rlpyActorCritic):
             alpha_learning_rate=0.0 if fixed else config.lagrange_learning_rate,
         ).create(device=str(device))
         super().__init__(spec, algorithm, seed, device)
+
+
+class D3rlpyBEAR(_D3rlpyActorCritic):
+    """Its targets take the best of ten actions of the policy, by 0.75 of the smallest target critic and 0.25 of the
+    largest, with SAC's entropy bonus: so that is the policy which `sample` draws from. It acts by the best of a hundred
+    actions, by its first critic.
+    """
+
+    Config = D3rlpyBEARConfig
+    entropy_in_target = True
+
+    def __init__(self, spec: TaskSpec, config: D3rlpyBEARConfig, seed: int, device: torch.device) -> None:
+        settings = _shared_settings(config)
+        algorithm = d3rlpy.algos.BEARConfig(
+            **settings,
+            imitator_encoder_factory=settings["actor_encoder_factory"],
+            alpha_threshold=config.lagrange_threshold,
+            alpha_learning_rate=config.lagrange_learning_rate,
+            warmup_steps=config.bc_warm_start,
+        ).create(device=str(device))
+        super().__init__(spec, algorithm, seed, device)
+        if config.repaired:
+            self.impl.update_alpha = self._update_multiplier
+            self.impl.modules.alpha_optim.optim.param_groups[0]["lr"] = config.lagrange_learning_rate
+
+    def update(self, batch: Batch) -> dict[str, Tensor | float]:
+        metrics = super().update(batch)
+        # While it warms up it tells less; its policy's loss is then the constraint alone.
+        return {
+            "imitator_loss": metrics["imitator_loss"],
+            "critic_loss": metrics["critic_loss"],
+            "actor_loss": metrics["actor_loss"],
+            "mmd_loss": metrics.get("mmd_loss", metrics["actor_loss"]),
+            "temp": self._parameter("log_temp").detach().exp(),
+            "alpha": self._parameter("log_alpha").detach().exp(),
+        }
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """Of the same hundred draws of noise per row of the batch at every call, so that it acts without chance."""
+        with _seeded(seed_for("d3rlpy", "act")):
+            return super().act(observations)
+
+    def _draw(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        actions, log_densities = self._distribution(observations).sample_n_with_log_prob(self.impl._n_target_samples)
+        _, best = d3rlpy.models.torch.compute_max_with_n_actions_and_indices(
+            observations, actions, self.impl._targ_q_func_forwarder, self.impl._lam
+        )
+        rows = torch.arange(len(best))
+        return actions[rows, best], log_densities[rows, best]
+
+    def _update_multiplier(self, mmd_loss: Tensor) -> None:
+        """As d3rlpy's `update_alpha`, but the gradient goes to the multiplier alone.
+
+        Theirs sends minus the constraint's gradient to the policy too, after the policy's gradients were set to zero
+        and before the policy's loss adds it with a plus: the constraint cancels (bear_impl.py, `compute_actor_loss`).
+        """
+        optimiser, log_multiplier = self.impl.modules.alpha_optim, self._parameter("log_alpha")
+        optimiser.zero_grad()
+        (-mmd_loss).backward(retain_graph=True, inputs=[log_multiplier])
+        optimiser.step()
+        log_multiplier.data.clamp_(-5.0, 10.0)

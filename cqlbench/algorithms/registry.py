@@ -50,6 +50,7 @@ ALGORITHMS = {
     "d3rlpy-bc": Entry(configs.D3rlpyBCConfig, "cqlbench.algorithms.d3rlpy:D3rlpyBC", "bc", "d3rlpy"),
     "d3rlpy-sac": Entry(configs.D3rlpySACConfig, "cqlbench.algorithms.d3rlpy:D3rlpySAC", "sac", "d3rlpy"),
     "d3rlpy-cql": Entry(configs.D3rlpyCQLConfig, "cqlbench.algorithms.d3rlpy:D3rlpyCQL", "cql", "d3rlpy"),
+    "d3rlpy-bear": Entry(configs.D3rlpyBEARConfig, "cqlbench.algorithms.d3rlpy:D3rlpyBEAR", "bear", "d3rlpy"),
 }
 
 

@@ -1,6 +1,7 @@
 """One harness for all methods, and what makes each what it is."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from cqlbench.algorithms.configs import CQLConfig, SACConfig
 from cqlbench.algorithms.cql import CQL
+from cqlbench.algorithms.d3rlpy import _seed_from, d3rlpy
 from cqlbench.algorithms.registry import ALGORITHMS, find_algorithm, load_class
 from cqlbench.algorithms.sac import SAC
 from cqlbench.errors import UserError
@@ -101,7 +103,7 @@ def test_targets_and_policy_take_the_smallest_of_all_critics():
         assert sac.value(batch.observations.numpy(), batch.actions.numpy()).shape == (4, 32)
 
 
-@pytest.mark.parametrize("name", ["sac", "cql", "d3rlpy-sac", "d3rlpy-cql"])
+@pytest.mark.parametrize("name", ["sac", "cql", "d3rlpy-sac", "d3rlpy-cql", "d3rlpy-bear"])
 @pytest.mark.parametrize("count", [1, 5])
 def test_every_actor_critic_takes_any_number_of_critics(name, count):
     algorithm = make(name, num_critics=count)
@@ -158,7 +160,13 @@ def test_terminals_cut_the_target_and_time_limits_do_not():
 
 def test_entropy_bonus_is_reported_only_where_the_target_has_it():
     observations = batches(1)[0].observations.numpy()
-    for name, has_bonus in (("sac", True), ("cql", False), ("d3rlpy-sac", True), ("d3rlpy-cql", False)):
+    for name, has_bonus in {
+        "sac": True,
+        "cql": False,
+        "d3rlpy-sac": True,
+        "d3rlpy-cql": False,
+        "d3rlpy-bear": True,
+    }.items():
         _, bonus = make(name).sample(observations, torch.Generator().manual_seed(0))
         assert bool(np.any(bonus != 0)) == has_bonus, name
 
@@ -169,6 +177,66 @@ def test_d3rlpy_cql_pushes_with_the_weight_it_was_given():
     for batch in batches(5):
         assert float(algorithm.update(batch)["alpha"]) == 1.0
     assert algorithm.impl._conservative_weight == 3.0
+
+
+def policy_gradients(bear, batch: Batch) -> list[torch.Tensor]:
+    """What one update of d3rlpy's BEAR after the warm start would move its policy by, noise and weights given."""
+    tensors = [column if column.dim() == 2 else column[:, None] for column in batch]
+    observations, actions, rewards, next_observations, terminals = tensors
+    ones = torch.ones_like(rewards)
+    torch.manual_seed(0)
+    bear.impl.compute_actor_grad(
+        d3rlpy.torch_utility.TorchMiniBatch(
+            observations, actions, rewards, next_observations, actions, rewards, terminals, ones, device="cpu"
+        )
+    )
+    return [parameter.grad.clone() for parameter in bear.impl.policy.parameters()]
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_the_constraint_of_d3rlpys_bear_cancels_unless_it_is_repaired(repaired):
+    """Where this fails for False, d3rlpy has mended it: `repaired` can go."""
+    batch = batches(1)[0]
+    gradients = []
+    for log_multiplier in (0.0, 5.0):
+        bear = make("d3rlpy-bear", repaired=repaired)
+        bear._parameter("log_alpha").data.fill_(log_multiplier)
+        gradients.append(policy_gradients(bear, batch))
+    ratios = [float((free - held).norm() / free.norm()) for free, held in zip(*gradients, strict=True)]
+    assert min(ratios) > 0.1 if repaired else max(ratios) < 1e-4
+
+
+def test_a_repaired_bears_multiplier_rises_while_the_policy_is_far_from_the_data_at_its_own_rate():
+    for threshold, direction in ((0.0, 1), (10.0, -1)):
+        bear = make("d3rlpy-bear", repaired=True, bc_warm_start=0, lagrange_threshold=threshold)
+        bear.update(batches(1)[0])
+        # Adam's first step is as long as the learning rate.
+        assert float(bear._parameter("log_alpha").detach()) == pytest.approx(direction * 1e-3, rel=1e-3)
+
+
+def test_bears_warm_start_is_as_long_as_said_and_tells_the_same_metrics():
+    bear = make("d3rlpy-bear", bc_warm_start=2)
+    metrics = [bear.update(batch) for batch in batches(3)]
+    assert [float(one["temp"]) == 1 for one in metrics] == [True, True, False]
+    assert metrics[0].keys() == metrics[2].keys()
+    assert float(metrics[0]["mmd_loss"]) == float(metrics[0]["actor_loss"])
+    assert float(metrics[2]["mmd_loss"]) != float(metrics[2]["actor_loss"])
+
+
+def test_bear_is_sampled_as_its_targets_sample():
+    """The best of ten actions by the mixture of its target critics, which is also what the entropy bonus is of."""
+    bear = make("d3rlpy-bear", bc_warm_start=0, actor_learning_rate=1e-3)
+    for batch in batches(5):
+        bear.update(batch)
+    observations = batch.next_observations
+    drawn, bonus = bear.sample(observations.numpy(), torch.Generator().manual_seed(0))
+    forwarder = bear.impl._targ_q_func_forwarder
+    values = forwarder.compute_target(observations, torch.as_tensor(drawn), "none")[..., 0]
+    mixed = 0.75 * values.amin(0) + 0.25 * values.amax(0)
+    # d3rlpy's own target from the same noise, before rewards and discount.
+    torch.manual_seed(_seed_from(torch.Generator().manual_seed(0)))
+    expected = bear.impl.compute_target(SimpleNamespace(observations=observations, next_observations=observations))
+    torch.testing.assert_close(mixed[:, None] + torch.as_tensor(bonus)[:, None], expected)
 
 
 def test_settings_are_checked_and_the_message_says_what_is_allowed():
