@@ -20,6 +20,7 @@ from cqlbench.datasets.collect import restore
 from cqlbench.normalisation import Normaliser
 from cqlbench.seeding import generator_for, seed_for
 from cqlbench.simulation import run_together, start_episodes
+from cqlbench.training import TRANSITIONS_PER_PIECE
 
 # The policy's actions per state over which the critic is averaged.
 ACTIONS_PER_STATE = 10
@@ -50,7 +51,8 @@ def best_return(dataset: OfflineDataset, discount: float) -> float:
     """
     enough = horizon(discount)
     best, value, steps = -math.inf, 0.0, 0.0
-    columns = (array[::-1].tolist() for array in (dataset.rewards, dataset.terminals, dataset.truncations))
+    # One number at a time: lists of them would take more memory than the dataset.
+    columns = (map(float, array[::-1]) for array in (dataset.rewards, dataset.terminals, dataset.truncations))
     for reward, terminal, cut in zip(*columns, strict=True):
         if terminal:
             value, steps = reward, math.inf
@@ -79,20 +81,14 @@ class Neighbourhoods:
         """Around the states from which `compare_values` starts. Near is Euclidean, each coordinate of the observation
         measured in its standard deviations over the data, also where the method sees raw observations."""
         chosen = _choose_states(dataset, seed, states)
-        scaled = dataset.observations / (dataset.observations.std(0) + 1e-3)
-        count = min(NEIGHBOURS, len(scaled))
-        nearest = []
-        for index in chosen:
-            offsets = scaled - scaled[index]
-            distances = np.einsum("no,no->n", offsets, offsets)
-            nearest.append(np.argpartition(distances, count - 1)[:count])
-        actions = normaliser.actions_from_simulator(dataset.actions)
-        nearby = np.stack([actions[indices] for indices in nearest])
+        weights = (dataset.observations.std(0) + 1e-3) ** -2
+        nearest = np.stack([_nearest_states(dataset.observations, index, weights) for index in chosen])
+        nearby = normaliser.actions_from_simulator(dataset.actions[nearest])
         between = _action_distance(nearby[:, :, None], nearby[:, None])
         between[:, np.eye(nearby.shape[1], dtype=bool)] = np.inf
         return cls(
             normaliser.observations(dataset.observations[chosen]),
-            actions[chosen],
+            normaliser.actions_from_simulator(dataset.actions[chosen]),
             nearby,
             between.min(2).max(1),
             seed_for("distances", dataset.id, seed),
@@ -193,6 +189,19 @@ def compare_values(
 def _choose_states(dataset: OfflineDataset, seed: int, states: int) -> np.ndarray:
     """Indices (states,) of the transitions from whose states everything is asked; the same for every method."""
     return generator_for("values", dataset.id, seed).choice(len(dataset.rewards), size=states, replace=False)
+
+
+def _nearest_states(observations: np.ndarray, index: int, weights: np.ndarray) -> np.ndarray:
+    """Indices of the NEIGHBOURS observations (all, of fewer) nearest to the one at `index`, itself among them."""
+    found, distances = np.empty(0, int), np.empty(0, np.float32)
+    # Piece by piece, so that it takes no memory that grows with the dataset.
+    for start in range(0, len(observations), TRANSITIONS_PER_PIECE):
+        offsets = observations[start : start + TRANSITIONS_PER_PIECE] - observations[index]
+        distances = np.append(distances, np.einsum("no,no,o->n", offsets, offsets, weights))
+        found = np.append(found, np.arange(start, start + len(offsets)))
+        nearest = np.argpartition(distances, NEIGHBOURS)[:NEIGHBOURS] if len(found) > NEIGHBOURS else slice(None)
+        found, distances = found[nearest], distances[nearest]
+    return found
 
 
 def _action_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -84,18 +84,19 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
     best = best_return(dataset, _discount(run))
     if run.config.num_transitions is not None:
         dataset = draw_transitions(dataset, run.config.num_transitions)
-    if run.protocol.value_states > len(dataset.rewards):
-        raise UserError(
-            f"value_states: {run.protocol.value_states} is not allowed; the run has {len(dataset.rewards)} transitions."
-        )
+    states = run.protocol.value_states
+    if states > len(dataset.rewards):
+        raise UserError(f"value_states: {states} is not allowed; the run has {len(dataset.rewards)} transitions.")
     runs.clear_folder(folder)
     write_json(folder / runs.CONFIG, run.description())
     write_json(folder / runs.PROVENANCE, describe_provenance(dataset) | {"device": str(where)})
 
     normaliser = Normaliser.for_dataset(dataset, run.config)
+    # Before the replay is made: what this takes for a moment, the replay takes for good.
+    around = Neighbourhoods.around(dataset, normaliser, run.seed, states) if states else None
     replay = Replay(dataset, normaliser, where)
     algorithm = build_algorithm(run, dataset.task, where)
-    judge = _Judge(run, dataset, best, normaliser, algorithm, folder)
+    judge = _Judge(run, dataset, best, around, normaliser, algorithm, folder)
     stopwatch.lap("loading")
     points = set(run.protocol.evaluation_points())
     status: dict[str, Any] = {"status": "done", "reason": None, "update": run.protocol.updates}
@@ -160,14 +161,13 @@ class _Judge:
         run: Run,
         dataset: OfflineDataset,
         best: float,
+        around: Neighbourhoods | None,
         normaliser: Normaliser,
         algorithm: Algorithm,
         folder: Path,
     ) -> None:
         self.run, self.dataset, self.normaliser, self.algorithm = run, dataset, normaliser, algorithm
-        self.best, self.folder = best, folder
-        states = run.protocol.value_states
-        self.neighbourhoods = Neighbourhoods.around(dataset, normaliser, run.seed, states) if states else None
+        self.best, self.around, self.folder = best, around, folder
 
     def __enter__(self) -> _Judge:
         self.open_tables = ExitStack()
@@ -199,8 +199,8 @@ class _Judge:
         for episode, result in enumerate(results):
             row = {"return": result.return_, "length": result.length, "terminated": int(result.terminated)}
             self.episodes.write({"update": update, "episode": episode} | row)
-        if self.neighbourhoods:
-            distances = compare_actions(self.algorithm, self.neighbourhoods)
+        if self.around:
+            distances = compare_actions(self.algorithm, self.around)
             for row in self._value_rows():
                 self.values.write({"update": update} | row | (distances if row["start"] == "data" else {}))
         return float(returns.mean())
