@@ -39,7 +39,8 @@ DATASET_MB = 900
 class Kind(NamedTuple):
     """What the cost of an update depends on; width and depth are empty for a method without them.
 
-    `algorithm` has another number of critics, a drawn backward or readable networks in it: `cql backward_actions=2`.
+    `algorithm` has another number of critics, another variant, a drawn backward or readable networks in it:
+    `cql backward_actions=2`.
     """
 
     algorithm: str
@@ -169,7 +170,7 @@ def free_memory_mb(limits: Iterable[Path] = (Path("/sys/fs/cgroup/memory.max"),)
 def _kind(algorithm: str, settings: dict[str, Any]) -> Kind:
     # A dialect costs what its algorithm does; these settings change what an update is.
     words = [algorithm.partition("@")[0]]
-    for key, usual in (("num_critics", 2), ("backward_actions", None), ("networks", "fused")):
+    for key, usual in (("num_critics", 2), ("variant", "H"), ("backward_actions", None), ("networks", "fused")):
         if settings.get(key, usual) != usual:
             words.append(f"{key}={settings[key]}")
     return Kind(" ".join(words), str(settings.get("width", "")), str(settings.get("depth", "")))

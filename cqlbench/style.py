@@ -20,6 +20,7 @@ KNOWN = {
     "d3rlpy-sac": ("d3rlpy SAC", "#E69F00", "v"),
     "bc": ("BC", "#009E73", "D"),
     "d3rlpy-bc": ("d3rlpy BC", "#CC79A7", "P"),
+    "d3rlpy-bear": ("d3rlpy BEAR", "#692D00", "*"),
 }
 # For families that a suite names itself; which one is decided by the family's name alone, so that it never changes.
 OTHERS = [

@@ -54,13 +54,14 @@ def test_a_kind_never_measured_is_named_not_guessed(suite, tmp_path, monkeypatch
 
 
 def test_what_changes_an_update_is_a_kind_of_its_own(tmp_path):
-    settings = [{}, {"backward_actions": 2}, {"networks": "readable"}, {"num_critics": 4}]
+    settings = [{}, {"backward_actions": 2}, {"networks": "readable"}, {"num_critics": 4}, {"variant": "rho"}]
     for seconds, changed in enumerate(settings, start=1):
         run = runs.make_run("pendulum/medium-v0", "cql", {"width": 8} | changed, runs.Protocol(updates=12), 0)
         finish(run, tmp_path, seconds=float(seconds))
     rates = {kind.algorithm: rate.updates_per_second for kind, rate in costs.measure_rates(tmp_path).items()}
     assert rates == {
-        "cql": 12.0, "cql backward_actions=2": 6.0, "cql networks=readable": 4.0, "cql num_critics=4": 3.0
+        "cql": 12.0, "cql backward_actions=2": 6.0, "cql networks=readable": 4.0, "cql num_critics=4": 3.0,
+        "cql variant=rho": 2.4,
     }  # fmt: skip
 
 
