@@ -7,7 +7,7 @@ import math
 import resource
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -136,8 +136,17 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
     return status["status"]
 
 
-def evaluate_run(folder: Path, episodes: int) -> list[EpisodeResult]:
-    """Episodes of the policy a finished run has left in `folder`. Needs no dataset.
+class Trained(NamedTuple):
+    """What a finished run has left."""
+
+    run: Run
+    task: Task
+    algorithm: Algorithm
+    normaliser: Normaliser
+
+
+def load_trained(folder: Path) -> Trained:
+    """The method of the finished run in `folder` as it was after its last update. Needs no dataset.
 
     Raises UserError where the folder holds no finished run.
     """
@@ -150,7 +159,13 @@ def evaluate_run(folder: Path, episodes: int) -> list[EpisodeResult]:
     tensors = load_file(folder / runs.POLICY)
     normaliser = Normaliser.from_state_dict(tensors, task.action_limit)
     algorithm.load_state_dict(tensors)
-    return evaluate(algorithm, task, normaliser, run.seed, episodes)
+    return Trained(run, task, algorithm, normaliser)
+
+
+def evaluate_run(folder: Path, episodes: int) -> list[EpisodeResult]:
+    """Episodes of the policy a finished run has left in `folder`. Raises UserError as `load_trained` does."""
+    trained = load_trained(folder)
+    return evaluate(trained.algorithm, trained.task, trained.normaliser, trained.run.seed, episodes)
 
 
 class _Judge:
