@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cqlbench.networks.fused import fused_networks, worthwhile
-from cqlbench.networks.mlp import MLP, activation, initialise, linear_layers
+from cqlbench.networks.mlp import MLP, activation, initialise
 
 
 class Critic(nn.Module):
@@ -53,7 +53,6 @@ class CriticEnsemble(nn.Module):
             Critic(observation_size, action_size, width, depth, layer_norm, init) for _ in range(count)
         )
         self.fused, self.width = fused and not layer_norm, width
-        self.layers = [linear_layers(critic) for critic in self.critics]
         self.weights: list[Tensor] = list(self.parameters())
 
     def forward(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -62,7 +61,7 @@ class CriticEnsemble(nn.Module):
         inputs, several = (torch.cat([observations, actions], 1), None) if one_each else (observations, actions)
         rows = len(actions) if one_each else actions.shape[-3] * actions.shape[-2]
         if self.fused and worthwhile(rows, self.width):
-            return fused_networks(self.layers, inputs, several).squeeze(-1)
+            return fused_networks(len(self.critics), self.weights, inputs, several).squeeze(-1)
         own = actions if actions.dim() == 4 else [several] * len(self.critics)
         return torch.stack([critic(inputs, scored) for critic, scored in zip(self.critics, own, strict=True)])
 

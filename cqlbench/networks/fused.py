@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Multiplications of one layer from which all this is faster than what it replaces.
@@ -38,16 +38,16 @@ def worthwhile(rows: int, width: int) -> bool:
     return rows * width**2 >= WORTHWHILE
 
 
-def fused_networks(networks: Sequence[Sequence[nn.Linear]], inputs: Tensor, actions: Tensor | None = None) -> Tensor:
-    """The outputs of C networks of linear layers with ReLU between: (B, I) -> (C, B, out), differentiable once.
+def fused_networks(count: int, parameters: Sequence[Tensor], inputs: Tensor, actions: Tensor | None = None) -> Tensor:
+    """The outputs of `count` networks of linear layers with ReLU between: (B, I) -> (C, B, out), differentiable once.
 
+    `parameters` are weight and bias of each layer, from the first network's input to the last one's output.
     With N actions of each state, inputs are (s, a) for all of them: (B, O), (B, N, A) -> (C, B, N, out), not
     differentiable in s; (C, B, N, A) are each network's own actions.
     """
-    parameters = [part for layers in networks for layer in layers for part in (layer.weight, layer.bias)]
     if torch.is_grad_enabled():
-        return _FusedNetworks.apply(len(networks), inputs, actions, *parameters)
-    return _outputs(len(networks), inputs, actions, parameters, None)
+        return _FusedNetworks.apply(count, inputs, actions, *parameters)
+    return _outputs(count, inputs, actions, parameters, None)
 
 
 class _FusedNetworks(torch.autograd.Function):

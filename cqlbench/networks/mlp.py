@@ -26,11 +26,12 @@ class MLP(nn.Sequential):
         for inputs, outputs in pairwise([input_size] + [width] * depth):
             layers += [nn.Linear(inputs, outputs), *activation(outputs, layer_norm)]
         super().__init__(*layers, nn.Linear(width if depth else input_size, output_size))
-        self.fused, self.width, self.layers = fused and not layer_norm, width, linear_layers(self)
+        self.fused, self.width = fused and not layer_norm, width
+        self.weights: list[Tensor] = list(self.parameters())
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self.fused and worthwhile(len(inputs), self.width):
-            return fused_networks([self.layers], inputs).squeeze(0)
+            return fused_networks(1, self.weights, inputs).squeeze(0)
         return super().forward(inputs)
 
 

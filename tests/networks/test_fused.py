@@ -16,7 +16,7 @@ from cqlbench.algorithms.sac import SAC
 from cqlbench.networks import fused
 from cqlbench.networks.adam import Adam
 from cqlbench.networks.critic import CriticEnsemble
-from cqlbench.networks.mlp import MLP
+from cqlbench.networks.mlp import MLP, linear_layers
 from cqlbench.networks.policy import squash
 from cqlbench.tasks import Batch, TaskSpec
 
@@ -109,8 +109,8 @@ def test_what_is_not_a_number_comes_out_as_none(dtype, monkeypatch):
     torch.manual_seed(0)
     critic = CriticEnsemble(11, 3, 128, 2, fused=True).to(dtype)
     with torch.no_grad():
-        for layers in critic.layers:
-            layers[1].weight[5, 7] = torch.nan
+        for each in critic.critics:
+            linear_layers(each)[1].weight[5, 7] = torch.nan
     values = critic(torch.randn(256, 11, dtype=dtype), torch.rand(256, 30, 3, dtype=dtype))
     # In each critic one unit of the second layer is not a number, and so its output for every row.
     assert values.isnan().all()
