@@ -20,7 +20,7 @@ PACKAGE = Path(cqlbench.__file__).parent
 TRAINING_CODE = (
     "tasks.py",
     "runs.py",
-    "environments",
+    "environments/linear_quadratic.py",
     "datasets/collect.py",
     "datasets/offline.py",
     "datasets/store.py",

@@ -16,8 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cqlbench.environments.controllers import medium_policy, optimal_policy, random_policy
-from cqlbench.environments.linear_quadratic import benchmark_problem
 from cqlbench.errors import UserError
 from cqlbench.tasks import Task
 from cqlbench.writers import aside
@@ -125,6 +123,9 @@ def load_behaviour(task: Task, folder: Path | None = None) -> Behaviour:
     Raises UserError where there is no such file.
     """
     if task.behaviour_env_steps == 0:
+        from cqlbench.environments.controllers import medium_policy, optimal_policy, random_policy
+        from cqlbench.environments.linear_quadratic import benchmark_problem
+
         problem = benchmark_problem(task.observation_size)
         policies = (random_policy(problem), medium_policy(problem), optimal_policy(problem))
         return Behaviour(policies, 1, "controllers in closed form, named by what they do")
