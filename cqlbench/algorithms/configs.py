@@ -401,5 +401,6 @@ class D3rlpyBEARConfig(ActorCriticConfig):
     # The MMD that the multiplier allows, and the rate at which it learns (unrepaired, that is the actor's).
     lagrange_threshold: float = 0.05
     lagrange_learning_rate: float = 1e-3
-    # In d3rlpy 2.8.1 the constraint's gradient cancels once the warm start is over, which leaves SAC; true: it counts.
+    # In d3rlpy 2.8.1 the constraint's gradient cancels once the warm start is over, which leaves SAC, and the clone's
+    # actions are not those of the data but their tanh; true: both are mended (algorithms/d3rlpy.py).
     repaired: bool = False

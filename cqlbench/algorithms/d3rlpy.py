@@ -212,8 +212,20 @@ class D3rlpyBEAR(_D3rlpyActorCritic):
         ).create(device=str(device))
         super().__init__(spec, algorithm, seed, device)
         if config.repaired:
-            self.impl.update_alpha = self._update_multiplier
-            self.impl.modules.alpha_optim.optim.param_groups[0]["lr"] = config.lagrange_learning_rate
+            self._repair(config)
+
+    def _repair(self, config: D3rlpyBEARConfig) -> None:
+        """Three places where d3rlpy 2.8.1 is not what it says: bear_impl.py, bear.py, models/torch/imitators.py."""
+        # The constraint cancels: see `_update_multiplier`.
+        self.impl.update_alpha = self._update_multiplier
+        # The multiplier's own learning rate is never used, the policy's is.
+        self.impl.modules.alpha_optim.optim.param_groups[0]["lr"] = config.lagrange_learning_rate
+        # The clone answers without a tanh where one is asked for and with one where none is. So it is trained without
+        # and compared with it, to actions of the policy before their tanh: where the data take 0.9, the policy is drawn
+        # to tanh(tanh 0.9) = 0.61.
+        decoder = self.impl.modules.vae_decoder
+        as_it_is = decoder.forward
+        decoder.forward = lambda x, latent, with_squash: as_it_is(x, latent, not with_squash)
 
     def update(self, batch: Batch) -> dict[str, Tensor | float]:
         metrics = super().update(batch)

@@ -1,6 +1,7 @@
 """One harness for all methods, and what makes each what it is."""
 
 import dataclasses
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -204,6 +205,17 @@ def test_the_constraint_of_d3rlpys_bear_cancels_unless_it_is_repaired(repaired):
         gradients.append(policy_gradients(bear, batch))
     ratios = [float((free - held).norm() / free.norm()) for free, held in zip(*gradients, strict=True)]
     assert min(ratios) > 0.1 if repaired else max(ratios) < 1e-4
+
+
+@pytest.mark.parametrize(("repaired", "cloned"), [(False, math.tanh(math.tanh(0.9))), (True, 0.9)])
+def test_d3rlpys_bear_clones_shrunken_actions_unless_it_is_repaired(repaired, cloned):
+    bear = make("d3rlpy-bear", repaired=repaired, actor_learning_rate=6e-3)
+    bear.impl.modules.vae_optim.optim.param_groups[0]["lr"] = 6e-3
+    batch = batches(1, 64)[0]._replace(actions=torch.full((64, 2), 0.9))
+    for _ in range(250):
+        bear.update(batch)
+    actions, _ = bear.sample(batch.observations.numpy(), torch.Generator().manual_seed(0))
+    assert np.median(actions) == pytest.approx(cloned, abs=0.05)
 
 
 def test_a_repaired_bears_multiplier_rises_while_the_policy_is_far_from_the_data_at_its_own_rate():
