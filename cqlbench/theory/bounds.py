@@ -11,6 +11,7 @@ from math import log, log1p, sqrt
 import numpy as np
 
 from cqlbench.theory.data import Data
+from cqlbench.theory.iterates import divergence
 from cqlbench.theory.mdps import Array, Mdp
 
 
@@ -61,3 +62,13 @@ def one_over_root(data: Data) -> Array:
     """1 / sqrt |D(s, a)|, (S, A)."""
     with np.errstate(divide="ignore"):
         return 1 / np.sqrt(data.counts)
+
+
+def fixed_policy_error(mdp: Mdp, data: Data, policy: Array, delta: float) -> Array:
+    """The bound for the policy's average of one fixed Q's backup, (S,): E_pi[(backup_hat - backup) Q^pi].
+
+    The average weighs each of the |D(s, a)| draws by pi / |D(s, a)|, so Hoeffding's sum of squares is
+    (D_CQL(s) + 1) / |D(s)|: the factor sqrt(D_CQL + 1) that a constant which knows nothing of pi cannot hold.
+    """
+    constant = fixed_value_constant(len(mdp.start), delta)
+    return constant * mdp.value_limit * np.sqrt((divergence(policy, data.behaviour) + 1) / data.visits)

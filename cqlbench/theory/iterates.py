@@ -45,7 +45,9 @@ def entropy_step(target: Array, behaviour: Array, paper_alpha: float, prior: Arr
     if paper_alpha == 0:
         return np.where(behaviour > 0, target, 0)
     seen = behaviour > 0
-    odds = np.divide(np.ones_like(behaviour) if prior is None else prior, behaviour, out=np.zeros_like(target), where=seen)
+    odds = np.divide(
+        np.ones_like(behaviour) if prior is None else prior, behaviour, out=np.zeros_like(target), where=seen
+    )
     with np.errstate(divide="ignore"):
         exponents = np.where(seen, target, 0) + np.log(odds)
     weights = np.where(seen, behaviour, 0)
