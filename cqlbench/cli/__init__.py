@@ -1,5 +1,5 @@
 """The command line: `cqlbench datasets | train | evaluate | retry | price | scores | statistics | figures | costs |
-report | conformance | bench | theory`.
+report | action-values | action-value-figure | conformance | bench | theory`.
 
 Each room adds its own commands; what is slow to import is imported inside the command that needs it.
 """
