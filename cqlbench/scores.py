@@ -1,4 +1,4 @@
-"""From run folders to four tables: a row per evaluation, per run, per comparison of values, per training metric.
+"""From run folders to five tables: a row per evaluation, run, comparison of values, training metric, final episode.
 
 Scores are stored 0-1 (0: the reference random policy, 1: the reference expert) and only ever printed x100.
 """
@@ -24,6 +24,7 @@ SCORES = "scores.csv"
 RUNS = "runs.csv"
 VALUES = "values.csv"
 TRAINING = "training.csv"
+EPISODES = "episodes.csv"
 
 # In runs.csv, a method's value of each axis that it sweeps stands under this prefix; empty where it does not sweep it.
 AXIS = "axis_"
@@ -39,6 +40,7 @@ RUN_COLUMNS = [
 ]  # fmt: skip
 VALUE_COLUMNS = ["dataset", "method", "seed", *runs.VALUE_COLUMNS]
 TRAINING_COLUMNS = ["dataset", "method", "seed", "update", "metric", "value"]
+EPISODE_COLUMNS = ["dataset", "method", "seed", "update", "episode", "return", "score", "length", "terminated"]
 
 
 def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
@@ -151,7 +153,10 @@ def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
 
 
 def collect_values(suite: Suite, results: Path) -> pd.DataFrame:
-    """Every comparison of predicted and true value of the suite's runs: VALUE_COLUMNS, for both kinds of start."""
+    """Every comparison of predicted and true value of the suite's runs: VALUE_COLUMNS, for both kinds of start.
+
+    What a run of earlier code did not measure is empty.
+    """
     rows = [
         {"dataset": run.dataset, "method": method.label, "seed": run.seed, **row}
         for method, run, folder in _folders(suite, results)
@@ -179,6 +184,31 @@ def collect_training(suite: Suite, results: Path) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=TRAINING_COLUMNS)
     return table.sort_values(["dataset", "method", "seed", "metric"], ignore_index=True)
+
+
+def collect_episodes(suite: Suite, results: Path) -> pd.DataFrame:
+    """The episodes of each finished run's last evaluation: EPISODE_COLUMNS.
+
+    `terminated` is 1 where the task's own rule ended the episode and 0 where the time limit did.
+    """
+    rows = []
+    for method, run, folder in _folders(suite, results):
+        if _read_json(folder / runs.STATUS).get("status") != "done":
+            continue
+        references = _read_json(folder / runs.PROVENANCE)["dataset"]
+        rows += [
+            {
+                "dataset": run.dataset,
+                "method": method.label,
+                "seed": run.seed,
+                "score": score_of(row["return"], references["ref_min"], references["ref_max"]),
+                **row,
+            }
+            for row in _read_run_table(folder / runs.EPISODES)
+            if row["update"] == run.protocol.updates
+        ]
+    table = pd.DataFrame(rows, columns=EPISODE_COLUMNS)
+    return table.sort_values(["dataset", "method", "seed", "episode"], ignore_index=True)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cqlbench.scores import AXIS, RUNS, SCORES, VALUES, read_table, write_table
+from cqlbench.scores import AXIS, EPISODES, RUNS, SCORES, VALUES, read_table, write_table
 
 # Bootstrap repetitions behind every interval. With few seeds the interval's error is in the seeds, not in these.
 REPETITIONS = 2_000
@@ -25,24 +25,39 @@ CONFIDENCE = 0.95
 # Thresholds of the performance profiles, as scores.
 TAUS = np.round(np.linspace(0.0, 1.2, 121), 2)
 
+# The worst share of the episodes whose mean score is the conditional value at risk.
+TAIL = 0.1
+# Columns of values.csv that diagnostics.csv tells over seeds, and the differences it adds.
+MEASURES = [
+    "predicted_value", "true_discounted_return", "difference_mean", "q_data", "q_policy", "q_uniform",
+    "impossible_optimism", "action_distance", "mean_action_distance", "nearest_action_distance", "off_data",
+]  # fmt: skip
+GAPS = {"q_data_minus_policy": "q_policy", "q_data_minus_uniform": "q_uniform"}
+
 FOLDER = "statistics"
 KEYS = ["dataset", "method", "seed"]
+GROUPS = ["dataset", "method", "family", "headline"]
 
 Tables = dict[str, pd.DataFrame]
 
 
 def write_statistics(folder: Path) -> None:
-    """Reads the suite's scores.csv, runs.csv and values.csv in `folder`; writes every table to `folder`/statistics."""
-    tables = compute_statistics(*(read_table(folder / name) for name in (SCORES, RUNS, VALUES)))
+    """Reads scores.csv, runs.csv, values.csv and episodes.csv in `folder`; writes every table to its statistics/."""
+    tables = compute_statistics(*(read_table(folder / name) for name in (SCORES, RUNS, VALUES, EPISODES)))
     for name, table in tables.items():
         write_table(table, folder / FOLDER / f"{name}.csv")
 
 
-def compute_statistics(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame) -> Tables:
+def compute_statistics(
+    scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame, episodes: pd.DataFrame
+) -> Tables:
     """Every table of the suite by name; the order of the rows given has no influence."""
     scores = scores.sort_values([*KEYS, "update"], ignore_index=True)
     runs = runs.sort_values(KEYS, ignore_index=True)
+    values = values.sort_values([*KEYS, "start", "update"], ignore_index=True)
+    episodes = episodes.sort_values([*KEYS, "episode"], ignore_index=True)
     finals = final_scores(scores, runs, values)
+    swept = sweep(finals, runs)
     matrices, holes = score_matrices(finals, runs)
     return {
         "finals": finals,
@@ -53,23 +68,31 @@ def compute_statistics(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.Data
         "sample_efficiency": sample_efficiency(scores, matrices),
         "table": score_table(finals, runs),
         "curves": curves(scores),
-        "sweep": sweep(finals, runs),
+        "sweep": swept,
+        "diagnostics": diagnostics(values, runs),
+        "safety": safety(episodes, runs, scores, swept),
     }
 
 
 def final_scores(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """One row per run that reached its last update: that evaluation, and `best`, the run's highest score on the way.
 
-    `difference_mean` is predicted minus true value, paired over the states of the data.
+    `difference_mean` is predicted minus true value, paired over the states of the data; `difference_low` and
+    `difference_high` are its Student's interval over these states, which is about this one run and no other seed.
     """
     finals = scores.merge(runs[[*KEYS, "updates"]], on=KEYS)
     finals = finals[(finals["update"] == finals["updates"]) & (finals["status"] == "done")]
     best = scores.groupby(KEYS, as_index=False).agg(best=("score", "max"))
-    paired = values.loc[values["start"] == "data", [*KEYS, "update", "difference_mean", "difference_standard_error"]]
+    differences = ["difference_mean", "difference_standard_error", "states"]
+    paired = values.loc[values["start"] == "data", [*KEYS, "update", *differences]]
     finals = finals.merge(best, on=KEYS).merge(paired, on=[*KEYS, "update"], how="left")
+    half = _t_quantile(finals["states"]) * finals["difference_standard_error"]
+    finals = finals.assign(
+        difference_low=finals["difference_mean"] - half, difference_high=finals["difference_mean"] + half
+    )
     columns = [
         "dataset", "method", "family", "headline", "seed", "update", "score", "best", "return_mean", "predicted_value",
-        "true_discounted_return", "difference_mean", "difference_standard_error",
+        "true_discounted_return", "difference_mean", "difference_standard_error", "difference_low", "difference_high",
     ]  # fmt: skip
     return finals[columns].sort_values(KEYS, ignore_index=True)
 
@@ -176,27 +199,26 @@ def score_table(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     `difference_mean` is that of predicted minus true value, with its t interval; `failed` counts the runs without a
     final evaluation.
     """
-    groups = ["dataset", "method", "family", "headline"]
-    planned = runs.groupby(groups, as_index=False).agg(planned=("seed", "size"))
+    planned = runs.groupby(GROUPS, as_index=False).agg(planned=("seed", "size"))
     found = _over_seeds(
         finals,
-        groups,
+        GROUPS,
         best_mean="best",
         return_mean="return_mean",
         predicted_value="predicted_value",
         true_discounted_return="true_discounted_return",
     )
-    differences = finals.dropna(subset="difference_mean").groupby(groups, as_index=False)["difference_mean"]
+    differences = finals.dropna(subset="difference_mean").groupby(GROUPS, as_index=False)["difference_mean"]
     found = found.merge(
         differences.agg(
             difference_mean="mean",
             difference_low=lambda sample: t_interval(sample.to_numpy())[0],
             difference_high=lambda sample: t_interval(sample.to_numpy())[1],
         ),
-        on=groups,
+        on=GROUPS,
         how="left",
     )
-    table = planned.merge(found, on=groups, how="left").fillna({"seeds": 0}).astype({"seeds": int})
+    table = planned.merge(found, on=GROUPS, how="left").fillna({"seeds": 0}).astype({"seeds": int})
     return table.assign(failed=table["planned"] - table["seeds"]).drop(columns="planned")
 
 
@@ -204,7 +226,7 @@ def curves(scores: pd.DataFrame) -> pd.DataFrame:
     """Score and values over training, per dataset and method, over the seeds that were evaluated there."""
     return _over_seeds(
         scores,
-        ["dataset", "method", "family", "headline", "update"],
+        [*GROUPS, "update"],
         predicted_value="predicted_value",
         true_discounted_return="true_discounted_return",
     )
@@ -231,8 +253,8 @@ def sweep(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
             part = places.merge(found, on=["dataset", "method"], how="left").fillna({"seeds": 0})
             parts.append(part.assign(family=family, axis=axis.removeprefix(AXIS)))
     columns = [
-        "family", "axis", "value", "dataset", "headline", "seeds", "score_mean", "low", "high", "lowest", "highest",
-        "predicted_value", "true_discounted_return",
+        "family", "axis", "value", "dataset", "method", "headline", "seeds", "score_mean", "low", "high", "lowest",
+        "highest", "predicted_value", "true_discounted_return",
     ]  # fmt: skip
     if not parts:
         return pd.DataFrame(columns=columns)
@@ -243,17 +265,100 @@ def sweep(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["axis", "family", "dataset", "size", "word"], ignore_index=True)[columns]
 
 
+def diagnostics(values: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Every one of MEASURES and GAPS after each evaluation, over the seeds that have it: one row per measure.
+
+    For both kinds of `start`; mean, Student's interval, lowest and highest seed. A gap is the critic's mean value of
+    the data's actions minus that of the policy's or of uniform ones, taken per seed. All are on the scale of
+    values.csv. A measure that no seed has, has no row.
+    """
+    gaps = {gap: values["q_data"] - values[other] for gap, other in GAPS.items()}
+    seeds = values.assign(**gaps).merge(runs[[*KEYS, "family", "headline"]], on=KEYS)
+    places = [*GROUPS, "start", "update"]
+    long = seeds.melt([*places, "seed"], [*MEASURES, *GAPS], "measure").dropna(subset="value")
+    # In the order of the measures, which is that of reading.
+    long["measure"] = pd.Categorical(long["measure"], [*MEASURES, *GAPS])
+    table = (
+        long.groupby([*places, "measure"], observed=True)["value"]
+        .agg(seeds="size", mean="mean", deviation="std", lowest="min", highest="max")
+        .reset_index()
+    )
+    half = _t_quantile(table["seeds"]) * table["deviation"] / np.sqrt(table["seeds"])
+    table = table.assign(low=table["mean"] - half, high=table["mean"] + half).astype({"measure": str})
+    return table[[*places, "measure", "seeds", "mean", "low", "high", "lowest", "highest"]]
+
+
+def safety(episodes: pd.DataFrame, runs: pd.DataFrame, scores: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
+    """How bad it gets: the worst of the last evaluation's episodes per dataset and method, as scores.
+
+    Within a seed first, then over seeds: `cvar` is the mean over seeds of each seed's conditional value at risk, the
+    mean of its worst TAIL of episodes (with ten episodes or fewer, its worst), with Student's interval;
+    `terminated` that of its share of episodes which the task's own rule ended, with the lowest and highest seed.
+    `cvar_pooled` takes the worst TAIL of all seeds' episodes together: what may be met by one who does not know which
+    seed they got. `worst` is the worst episode of all seeds. `cql_alpha` is empty for a method that has none.
+    `shown` are the headline methods and, with every other setting as there, the other values of a swept cql_alpha.
+    """
+    alphas = scores[["dataset", "method", "cql_alpha"]].drop_duplicates()
+    places = runs[GROUPS].drop_duplicates().merge(alphas, on=["dataset", "method"], how="left")
+    along_alpha = places["method"].isin(swept.loc[swept["axis"] == "cql_alpha", "method"])
+    places = places.assign(shown=places["headline"].astype(bool) | along_alpha)
+    rows = []
+    for (dataset, method), own in episodes.groupby(["dataset", "method"]):
+        seeds = [seed for _, seed in own.groupby("seed")]
+        risks = np.array([tail_mean(seed["score"].to_numpy()) for seed in seeds])
+        terminated = [seed["terminated"].mean() for seed in seeds]
+        rows.append(
+            {
+                "dataset": dataset,
+                "method": method,
+                "seeds": len(seeds),
+                "episodes": len(own),
+                "score_mean": np.mean([seed["score"].mean() for seed in seeds]),
+                "cvar": risks.mean(),
+                **dict(zip(("cvar_low", "cvar_high"), t_interval(risks), strict=True)),
+                "cvar_pooled": tail_mean(own["score"].to_numpy()),
+                "worst": own["score"].min(),
+                "terminated": np.mean(terminated),
+                "terminated_lowest": min(terminated),
+                "terminated_highest": max(terminated),
+            }
+        )
+    columns = [
+        "dataset", "method", "seeds", "episodes", "score_mean", "cvar", "cvar_low", "cvar_high", "cvar_pooled", "worst",
+        "terminated", "terminated_lowest", "terminated_highest",
+    ]  # fmt: skip
+    found = places.merge(pd.DataFrame(rows, columns=columns), on=["dataset", "method"], how="left")
+    counts = {count: pd.to_numeric(found[count]).fillna(0).astype(int) for count in ("seeds", "episodes")}
+    return found.assign(**counts).sort_values(["dataset", "family", "cql_alpha", "method"], ignore_index=True)
+
+
+def tail_mean(scores: np.ndarray, share: float = TAIL) -> float:
+    """The conditional value at risk: the mean of the worst `share` of the scores (E,).
+
+    Where that is no whole number of them, the next worst counts with what is left over (Rockafellar and Uryasev 2002);
+    where it is less than one, it is the worst.
+    """
+    count = max(share * len(scores), 1)
+    weights = np.clip(count - np.arange(len(scores)), 0, 1)
+    return float(np.sort(scores) @ weights / weights.sum())
+
+
 def t_interval(sample: np.ndarray, level: float = CONFIDENCE) -> tuple[float, float]:
     """Student's interval of a mean at `level`; NaN for one value.
 
     Used where one dataset stands alone: the percentile bootstrap of a mean of 3 or 5 runs covers 74 or 84 %, not 95.
     """
-    from scipy import stats
-
     if len(sample) < 2:
         return float("nan"), float("nan")
-    half = stats.t.ppf(0.5 + level / 2, len(sample) - 1) * np.std(sample, ddof=1) / np.sqrt(len(sample))
+    half = _t_quantile(len(sample), level) * np.std(sample, ddof=1) / np.sqrt(len(sample))
     return float(np.mean(sample) - half), float(np.mean(sample) + half)
+
+
+def _t_quantile(counts: pd.Series | int, level: float = CONFIDENCE) -> np.ndarray | float:
+    """How many standard errors of a mean of so many values its Student's interval reaches to either side."""
+    from scipy import stats
+
+    return stats.t.ppf(0.5 + level / 2, counts - 1)
 
 
 def _over_seeds(table: pd.DataFrame, groups: list[str], **means: str) -> pd.DataFrame:

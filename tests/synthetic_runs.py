@@ -34,6 +34,7 @@ claims:
   - {kind: score-above, method: cql, reference: bc, dataset: hopper/random-expert-v0, margin: 0.20}
 """
 REF_MIN, REF_MAX = 20.0, 3220.0
+OLD_VALUE_COLUMNS = runs.VALUE_COLUMNS[: runs.VALUE_COLUMNS.index("q_uniform") + 1]
 
 
 def make_suite(folder: Path, text: str = SUITE) -> Suite:
@@ -64,26 +65,37 @@ def write_run(family: str, run: Run, folder: Path, rng: np.random.Generator, bro
     points = run.protocol.evaluation_points()
     if broken:
         points = points[:2]
-    evaluations, values = [], []
+    evaluations, values, episodes = [], [], []
     for point in points:
         part = (point / run.protocol.updates) ** 0.5
         mean = REF_MIN + (REF_MAX - REF_MIN) * score * part * (1 + 0.05 * rng.standard_normal())
         evaluations.append((point, run.protocol.episodes, mean, 60.0))
+        offsets = np.linspace(-80, 80, run.protocol.episodes)
+        episodes += [(point, number, mean + offset, 900, int(offset < 0)) for number, offset in enumerate(offsets)]
+        distances = {"action_distance": 0.5, "mean_action_distance": 0.4, "nearest_action_distance": 0.1}
         if predicted is not None and true is not None:
             for start in ("data", "initial"):
                 guess, truth = predicted * part**4, true * part * (1 + 0.02 * rng.standard_normal())
-                values.append((point, start, 8, guess, guess, truth, 5.0, guess - truth, 6.0, guess, guess, guess))
+                row = [point, start, 8, guess, guess, truth, 5.0, guess - truth, 6.0]
+                row += [guess - 3 if start == "data" else None, guess, guess - 40]
+                values.append(dict(zip(OLD_VALUE_COLUMNS, row, strict=True)))
+        else:
+            values.append({"update": point, "start": "data", "states": 8})
+        optimism = None if predicted is None else float(predicted > 350)
+        for row in values[-2:]:
+            if row["start"] == "data" and row["update"] == point:
+                row |= {**distances, "off_data": 0.25, "best_return": 350.0, "impossible_optimism": optimism}
     pd.DataFrame(evaluations, columns=["update", "episodes", "return_mean", "return_std"]).to_csv(
         folder / runs.EVALUATION, index=False
     )
     losses = [(point, 0.5 * point, 1.25) for point in points]
     pd.DataFrame(losses, columns=["update", "td_loss", "temperature"]).to_csv(folder / runs.TRAIN, index=False)
-    columns = [
-        "update", "start", "states", "predicted_value", "predicted_value_mean", "true_discounted_return",
-        "true_standard_error", "difference_mean", "difference_standard_error", "q_data", "q_policy", "q_uniform",
-    ]  # fmt: skip
-    if values:
-        pd.DataFrame(values, columns=columns).to_csv(folder / runs.VALUES, index=False)
+    pd.DataFrame(episodes, columns=["update", "episode", "return", "length", "terminated"]).to_csv(
+        folder / runs.EPISODES, index=False
+    )
+    # d3rlpy's runs are older than the other columns.
+    columns = OLD_VALUE_COLUMNS if family == "d3rlpy-cql" else runs.VALUE_COLUMNS
+    pd.DataFrame(values, columns=columns).to_csv(folder / runs.VALUES, index=False)
     documents = {
         runs.CONFIG: run.description(),
         runs.PROVENANCE: {

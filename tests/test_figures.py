@@ -15,7 +15,18 @@ from cqlbench.algorithms.registry import ALGORITHMS
 from cqlbench.figures import SUFFIXES, draw_figures, figure_names
 from cqlbench.figures.score_and_value import score_and_value
 from cqlbench.figures.sweeps import sweep
-from cqlbench.scores import RUNS, SCORES, VALUES, collect_runs, collect_scores, collect_values, read_table, write_table
+from cqlbench.scores import (
+    EPISODES,
+    RUNS,
+    SCORES,
+    VALUES,
+    collect_episodes,
+    collect_runs,
+    collect_scores,
+    collect_values,
+    read_table,
+    write_table,
+)
 
 matplotlib.use("Agg")
 
@@ -24,7 +35,8 @@ def make_tables(folder, filled=True, text=SUITE):
     suite = make_suite(folder, text)
     if filled:
         make_results(suite, folder)
-    for name, collect in ((SCORES, collect_scores), (RUNS, collect_runs), (VALUES, collect_values)):
+    collectors = {SCORES: collect_scores, RUNS: collect_runs, VALUES: collect_values, EPISODES: collect_episodes}
+    for name, collect in collectors.items():
         write_table(collect(suite, folder), folder / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "REPETITIONS", 50)

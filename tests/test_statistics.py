@@ -11,7 +11,13 @@ from hypothesis.extra import numpy as hnp
 from synthetic_runs import make_results, make_suite
 
 from cqlbench import statistics
-from cqlbench.scores import collect_runs, collect_scores, collect_values
+from cqlbench.scores import collect_episodes, collect_runs, collect_scores, collect_values
+
+
+def collect(suite, folder):
+    """What compute_statistics takes."""
+    collectors = (collect_scores, collect_runs, collect_values, collect_episodes)
+    return [collector(suite, folder) for collector in collectors]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +25,7 @@ def collected(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
     suite = make_suite(folder)
     make_results(suite, folder)
-    return collect_scores(suite, folder), collect_runs(suite, folder), collect_values(suite, folder)
+    return collect(suite, folder)
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +115,9 @@ def test_holes_are_named_and_leave_the_matrix(tables):
 
 
 def test_a_dataset_that_a_method_never_finished_leaves_all_aggregates(collected, few_repetitions):
-    scores, runs, values = collected
+    scores, *others = collected
     kept = scores[~((scores["family"] == "bc") & (scores["dataset"] == "hopper/medium-v0"))]
-    found = statistics.compute_statistics(kept, runs, values)
+    found = statistics.compute_statistics(kept, *others)
     assert (found["aggregates"]["datasets"] == 1).all()
     because = found["holes"].set_index(["dataset", "method", "seed"])["because"]
     assert "another headline method" in because["hopper/medium-v0", "d3rlpy-cql cql_alpha=10", 0]
@@ -168,8 +174,6 @@ def test_improvement_has_every_ordered_pair(tables):
 
 def test_a_suite_without_any_finished_run_has_tables_too(tmp_path):
     suite = make_suite(tmp_path)
-    found = statistics.compute_statistics(
-        collect_scores(suite, tmp_path), collect_runs(suite, tmp_path), collect_values(suite, tmp_path)
-    )
+    found = statistics.compute_statistics(*collect(suite, tmp_path))
     assert len(found["holes"]) == len(suite.runs())
     assert (found["table"]["seeds"] == 0).all()

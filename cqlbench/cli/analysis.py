@@ -33,13 +33,15 @@ def scores(
     results: Results = Path("results"),
     out: Out = None,
 ) -> None:
-    """Collects a suite's run folders into scores.csv, runs.csv, values.csv and training.csv."""
+    """Collects a suite's run folders into scores.csv, runs.csv, values.csv, training.csv and episodes.csv."""
     from cqlbench.accounting import note_time, timing_of_step
     from cqlbench.scores import (
+        EPISODES,
         RUNS,
         SCORES,
         TRAINING,
         VALUES,
+        collect_episodes,
         collect_runs,
         collect_scores,
         collect_training,
@@ -55,13 +57,14 @@ def scores(
     write_table(runs, folder / RUNS)
     write_table(collect_values(suite, results), folder / VALUES)
     write_table(collect_training(suite, results), folder / TRAINING)
+    write_table(collect_episodes(suite, results), folder / EPISODES)
     note_time("scores", timing_of_step(folder, "scores"))
     counts = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().sort_index().items())
     print(f"{folder}: {len(runs)} runs ({counts})")
 
 
 def statistics(folder: Folder) -> None:
-    """Computes estimates and intervals over seeds from scores.csv, runs.csv and values.csv into DIR/statistics."""
+    """Computes estimates and intervals over seeds from what `cqlbench scores` wrote into DIR/statistics."""
     from cqlbench.accounting import note_time, timing_of_step
     from cqlbench.statistics import write_statistics
 

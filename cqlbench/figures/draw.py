@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cqlbench.figures.curves import learning_curves, sample_efficiency
+from cqlbench.figures.safety import safety
 from cqlbench.figures.score_and_value import score_and_value
 from cqlbench.figures.summaries import aggregates, improvement, profile
 from cqlbench.figures.sweeps import sweep
 from cqlbench.figures.tables import Tables
-from cqlbench.figures.values import value_curves
+from cqlbench.figures.values import action_gap, off_data, value_curves
 from cqlbench.scores import read_table
 from cqlbench.statistics import FOLDER as STATISTICS
 from cqlbench.writers import aside
@@ -30,7 +31,10 @@ DRAWINGS: dict[str, Callable[[Tables], Figure]] = {
     "improvement": improvement,
     "learning-curves": learning_curves,
     "value-curves": value_curves,
+    "action-gap": action_gap,
+    "off-data": off_data,
     "sample-efficiency": sample_efficiency,
+    "safety": safety,
 }
 
 
@@ -43,6 +47,7 @@ def draw_figures(folder: Path) -> None:
     """Draws every table of `folder`/statistics into `folder`/figures; a figure without data says so."""
     names = [
         "table", "finals", "holes", "aggregates", "profiles", "improvement", "sample_efficiency", "curves", "sweep",
+        "diagnostics", "safety",
     ]  # fmt: skip
     tables = {name: read_table(folder / STATISTICS / f"{name}.csv") for name in names}
     axes = sorted(tables["sweep"]["axis"].unique())

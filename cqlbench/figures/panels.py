@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# What solid and dashed lines are where both values are drawn.
+VALUES = ("predicted value", "true value")
 # Width and height of one panel, inches.
 PANEL = (3.4, 2.6)
-# More datasets than this go into further rows of panels.
-COLUMNS = 4
+# More datasets than this go into further rows of panels; of pairs of panels, more than PAIRS.
+COLUMNS, PAIRS = 4, 2
 
 
 def panel_grid(
@@ -39,6 +41,24 @@ def panel_grid(
             panels[key] = panel
             panel.set_title(key if isinstance(key, str) else "")
     return figure, panels
+
+
+def paired_panels(datasets: list[str], names: list[str]) -> tuple[Figure, dict[str, tuple[Axes, Axes]]]:
+    """Per dataset two panels side by side under its name, with a row for each of `names` on their common y axis."""
+    import matplotlib.pyplot as plt
+
+    columns = min(PAIRS, len(datasets))
+    lines = -(-len(datasets) // columns)
+    # A row has room for every line of the longest name.
+    height = max(0.36, *(0.16 * (name.count("\n") + 1) for name in names)) * len(names) + 1.25
+    figure = plt.figure(figsize=(6.2 * columns, height * lines + 0.3), layout="constrained")
+    pairs = {}
+    for dataset, block in zip(datasets, figure.subfigures(lines, columns, squeeze=False).flat, strict=False):
+        left, right = block.subplots(1, 2, sharey=True)
+        block.suptitle(dataset, x=0.01, ha="left", fontsize=10, fontweight="bold")
+        left.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+        pairs[dataset] = (left, right)
+    return figure, pairs
 
 
 def line(panel: Axes, x: pd.Series, y: pd.Series, family: str, name: str) -> None:
@@ -75,16 +95,16 @@ def broken(labels: Iterable[str]) -> list[str]:
     return [label.replace(", ", "\n") for label in labels]
 
 
-def legend(figure: Figure, panels: dict[Any, Axes], values: bool = False) -> None:
-    """One legend for all panels, under them; `values` explains solid and dashed lines."""
+def legend(figure: Figure, panels: dict[Any, Axes], strokes: tuple[str, str] | None = None) -> None:
+    """One legend for all panels, under them; `strokes` says what solid and what dashed lines are."""
     from matplotlib.lines import Line2D
 
     entries: dict[str, Any] = {}
     for panel in panels.values():
         handles, labels = panel.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    if values:
-        entries |= {"predicted value": Line2D([], [], color="0.4"), "true value": Line2D([], [], color="0.4", ls="--")}
+    if strokes:
+        entries |= {name: Line2D([], [], color="0.4", ls=ls) for name, ls in zip(strokes, ("-", "--"), strict=True)}
     if entries:
         width, height = figure.get_size_inches()
         columns = max(1, min(len(entries), int(13 * width / (max(map(len, entries)) + 8))))

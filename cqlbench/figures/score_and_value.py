@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 from cqlbench import style
-from cqlbench.figures.panels import broken
+from cqlbench.figures.panels import broken, paired_panels
 from cqlbench.figures.tables import Tables, headline_labels, headline_rows
 from cqlbench.statistics import CONFIDENCE
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Pairs of panels side by side; further datasets go into further lines.
-PAIRS = 2
 # An interval beyond these scores, as two seeds may have, is cut: it would leave the runs themselves no room.
 SCORES = (-0.25, 1.25)
 # Differences beyond EXPLODED make the value axis logarithmic outside of +-LINEAR.
@@ -33,25 +30,14 @@ def score_and_value(tables: Tables) -> Figure:
     A row shows the mean over seeds with its interval and a faint dot per seed, and says in words what it lacks: seeds
     without a result, an interval (one seed), a value. All datasets share both axes.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
 
     table, finals, holes = (headline_rows(tables[name]) for name in ("table", "finals", "holes"))
     families, datasets = style.ordered(table["family"]), sorted(table["dataset"].unique())
     labels = headline_labels(table)
     score_limits, value_limits = _score_limits(table, finals), _value_limits(table, finals)
-    columns = min(PAIRS, len(datasets))
-    lines = -(-len(datasets) // columns)
-    names = broken(labels[family] for family in families)
-    # A row has room for every line of the longest name.
-    height = max(0.36, *(0.16 * (name.count("\n") + 1) for name in names)) * len(names) + 1.25
-    figure = plt.figure(figsize=(6.2 * columns, height * lines + 0.3), layout="constrained")
-    blocks = figure.subfigures(lines, columns, squeeze=False)
-    for dataset, block in zip_longest(datasets, blocks.flat):
-        if dataset is None:
-            continue
-        scores, values = block.subplots(1, 2, sharey=True)
-        block.suptitle(dataset, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    figure, pairs = paired_panels(datasets, broken(labels[family] for family in families))
+    for dataset, (scores, values) in pairs.items():
         for place, family in enumerate(families):
             row = table[(table["dataset"] == dataset) & (table["family"] == family)].iloc[0]
             seeds = finals[(finals["dataset"] == dataset) & (finals["family"] == family)]
@@ -62,13 +48,7 @@ def score_and_value(tables: Tables) -> Figure:
             _say(scores, place + 0.36, _shortcomings(row["seeds"], lacks[lacks["status"] != "done"]))
             if row["seeds"] and difference.isna().all():
                 _say(values, place, "predicts no value")
-        scores.set(
-            xlabel="score (0: random, 100: expert)",
-            yticks=range(len(families)),
-            yticklabels=names,
-            ylim=(len(families) - 0.4, -0.6),
-            xlim=score_limits,
-        )
+        scores.set(xlabel="score (0: random, 100: expert)", xlim=score_limits)
         _value_axis(values, value_limits)
     entries = [
         Line2D([], [], color="0.4", marker="o", linestyle="none", label="mean"),

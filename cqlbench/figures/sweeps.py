@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cqlbench import style
-from cqlbench.figures.panels import COLUMNS, legend, line, panel_grid, value_axis
+from cqlbench.figures.panels import COLUMNS, VALUES, legend, line, panel_grid, value_axis
 from cqlbench.figures.tables import Tables
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def sweep(tables: Tables, axis: str) -> Figure:
         else:
             _size_axis(panel, sorted(sizes.unique()))
         panel.set(title=dataset, xlabel=axis, ylabel=row)
-    legend(figure, panels, values="value" in rows)
+    legend(figure, panels, VALUES if "value" in rows else None)
     return figure
 
 

@@ -20,8 +20,8 @@ from cqlbench.figures import FOLDER as FIGURES
 from cqlbench.figures import figure_names
 from cqlbench.report.figure_texts import FIGURE_TEXTS, sweep_text
 from cqlbench.runs import readable
-from cqlbench.scores import RUNS, SCORES, TRAINING, VALUES, read_table, write_table
-from cqlbench.statistics import CONFIDENCE, REPETITIONS
+from cqlbench.scores import EPISODES, RUNS, SCORES, TRAINING, VALUES, read_table, write_table
+from cqlbench.statistics import CONFIDENCE, REPETITIONS, TAIL
 from cqlbench.statistics import FOLDER as STATISTICS
 from cqlbench.suites import Suite
 from cqlbench.writers import write_text
@@ -43,6 +43,8 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
     runs = read_table(folder / RUNS)
     holes = read_table(folder / STATISTICS / "holes.csv")
     table = read_table(folder / STATISTICS / "table.csv")
+    measures = _measures(suite, read_table(folder / STATISTICS / "diagnostics.csv"))
+    safety = read_table(folder / STATISTICS / "safety.csv")
     costs = _rows(read_table(folder / COSTS))
     surroundings = _surroundings(runs, results)
 
@@ -62,6 +64,10 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
         answer,
         style=(HERE / "report.css").read_text(),
         verdicts=claims["verdict"].value_counts().to_dict(),
+        measures=measures,
+        valueless=_valueless(table),
+        safety=_rows(safety[safety["shown"].astype(bool)]),
+        tail=f"{100 * TAIL:g} %",
         settings_shown=_rows(table[~table["headline"]]),
         label=style.label,
         unfinished=_rows(runs[runs["status"] != "done"]),
@@ -99,6 +105,28 @@ def _headline(suite: Suite, table: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for family in style.ordered(labels)
     ]
+
+
+def _measures(suite: Suite, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row per dataset and headline method, with its final rows of diagnostics.csv by start and measure."""
+    finals = table[table["update"] == suite.protocol.updates]
+    headline = {method.family: method for method in suite.methods if method.headline}
+    rows = []
+    for dataset in suite.datasets:
+        for family in style.ordered(headline):
+            method = headline[family].label
+            own = _rows(finals[(finals["dataset"] == dataset) & (finals["method"] == method)])
+            measures = {(row["start"], row["measure"]): row for row in own}
+            rows.append({"dataset": dataset, "name": style.label(method, family), "measures": measures})
+    return rows
+
+
+def _valueless(table: pd.DataFrame) -> list[str]:
+    """The headline methods with finished runs and no predicted value, in print."""
+    counts = table[table["headline"]].groupby(["family", "method"])[["score_mean", "predicted_value"]].count()
+    without = counts[(counts["score_mean"] > 0) & (counts["predicted_value"] == 0)].reset_index()
+    labels = {row.family: style.label(row.method, row.family) for row in without.itertuples(index=False)}
+    return [labels[family] for family in style.ordered(labels)]
 
 
 def _costs_of_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -154,7 +182,7 @@ def _figure(folder: Path, name: str) -> dict[str, Any]:
 
 def _table_names(folder: Path) -> list[str]:
     statistics = sorted(path.relative_to(folder).as_posix() for path in (folder / STATISTICS).glob("*.csv"))
-    return [SCORES, RUNS, VALUES, TRAINING, CLAIMS, COSTS, *statistics]
+    return [SCORES, RUNS, VALUES, TRAINING, EPISODES, CLAIMS, COSTS, *statistics]
 
 
 def _file(folder: Path, name: str) -> dict[str, str]:

@@ -56,11 +56,37 @@ FIGURE_TEXTS = {
         "scale is logarithmic. A solid line that climbs away from its dashed one is extrapolation feeding on itself.",
         "Predicted and true value against updates for each method, one panel per dataset.",
     ),
+    "action-gap": FigureText(
+        "Actions of the data against others",
+        "Above 0 the critic prefers what the data did. Solid is its value of the data's own actions minus that of the "
+        "policy's, dashed minus that of actions drawn uniformly, both at states of the data and in the units it is "
+        "trained in; the band runs from the lowest seed to the highest and the scale is logarithmic. CQL's penalty is "
+        "there to widen this gap; below 0 the critic takes the policy's actions for better than those of the data.",
+        "Mean value of actions of the data minus that of actions of the policy and of uniform ones against updates, one "
+        "panel per dataset.",
+    ),
+    "off-data": FigureText(
+        "Does the policy leave the data?",
+        "Solid is the share of the policy's actions that are farther from what the data does in the nearest states "
+        "than any of those actions is from its own nearest: about 3 % or less for the policy that made the data. "
+        "Dashed is impossible optimism: the share of states of the data where the critic promises more than the best "
+        "discounted return that the data holds anywhere. A method without a value has no dashed line; nor has a "
+        "dataset whose episodes are all cut too early to know their discounted return.",
+        "Share of actions off the data and of states with impossible optimism against updates, one panel per dataset.",
+    ),
     "sample-efficiency": FigureText(
         "Summary over all datasets while training",
         "The line is the IQM, the mean of the middle half of all runs, after so many updates, with its 95 % interval. "
         "The method that is higher early learns from fewer updates, which is not the same as ending higher.",
         "Interquartile mean of the score against updates for each method, with intervals.",
+    ),
+    "safety": FigureText(
+        "How bad it gets",
+        "Read the values of cql_alpha downwards, where there are several: more conservatism is safer where the open "
+        "mark (the mean of each seed's worst tenth of episodes) moves right or fewer episodes end early, and weaker "
+        "where the filled one (the mean of all) moves left.",
+        "Two panels per dataset with a row per method and cql_alpha: mean score, mean of the worst episodes and the "
+        "worst one, and the share of episodes that ended early.",
     ),
 }
 

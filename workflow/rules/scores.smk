@@ -3,7 +3,7 @@ rule scores:
         suite=SUITE_FILE,
         runs=expand(rules.train.output, run=RUNS),
     output:
-        collect(SUITE_FOLDER + "/{table}.csv", table=["scores", "runs", "values", "training"]),
+        collect(SUITE_FOLDER + "/{table}.csv", table=["scores", "runs", "values", "training", "episodes"]),
         timing=accounting.timing_of_step(SUITE_FOLDER, "scores"),
     log:
         f"{RESULTS}/logs/suites/{SUITE.name}/scores.log",
