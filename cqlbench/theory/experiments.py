@@ -28,7 +28,7 @@ from cqlbench.theory.iterates import (
     ratio,
     variance_step,
 )
-from cqlbench.theory.mdps import FAMILIES, FORWARD, JUMP, Array, Mdp, cells, chain, gridworld, soft_policy
+from cqlbench.theory.mdps import FAMILIES, FORWARD, JUMP, Array, Mdp, cells, chain, gridworld, one_hot, soft_policy
 from cqlbench.theory.theorems import Finding
 
 Row = dict[str, Any]
@@ -72,7 +72,7 @@ class Draw:
     def policy(self) -> Array:
         """A policy worth evaluating, on the data's actions: some way from uniform to the best one's softmax."""
         best = self.mdp.evaluate(self.mdp.best_policy(self.data.support))
-        temperature = self.mdp.value_limit * 10 ** self.generator.uniform(-2.5, 0)
+        temperature = self.mdp.value_limit * 10 ** self.generator.uniform(-1.5, 0)
         return soft_policy(best, self.data.support, temperature)
 
     def log_uniform(self, low: float, high: float) -> float:
@@ -371,7 +371,7 @@ def unseen_action() -> Iterator[Row]:
     for method, push in methods.items():
         q = np.where(data.support, 0.0, 2.0)
         for update in range(1, max(shown) + 1):
-            greedy = np.eye(actions)[q.argmax(1)]
+            greedy = one_hot(q.argmax(1), actions)
             if update in shown:
                 yield {
                     "method": method,
@@ -405,6 +405,9 @@ def gridworld_values() -> Iterator[Row]:
         "equation 2": model.evaluate(policy, paper_alpha * excess(policy, shares)),
     }
     learnt = {
+        "CQL(H), softmax": _iterate(
+            lambda q: entropy_step(model.backup(q, soft_policy(q, data.support)), shares, paper_alpha)
+        ),
         "Q-learning": _iterate(lambda q: np.where(data.support, maximising_backup(model, q, seen_everywhere), q)),
         "CQL(H)": _iterate(lambda q: entropy_step(maximising_backup(model, q, data.support), shares, paper_alpha)),
         "CQL(rho)": _iterate(
@@ -426,7 +429,9 @@ def gridworld_values() -> Iterator[Row]:
         own = policy
         if method in learnt:
             allowed = seen_everywhere if method == "Q-learning" else data.support
-            own = np.eye(q.shape[1])[np.where(allowed, q, -np.inf).argmax(1)]
+            own = one_hot(np.where(allowed, q, -np.inf).argmax(1), q.shape[1])
+        if method.endswith("softmax"):
+            own = soft_policy(q, data.support)
         true = (own * mdp.evaluate(own)).sum(1)
         predicted = (own * q).sum(1)
         for state, (row, column) in enumerate(cells()):

@@ -45,6 +45,7 @@ def _needed(panel: Axes, table: pd.DataFrame, dynamics: str = "sampled") -> None
     panel.axvline(1, color=VIOLATION, linewidth=1, label="the theorem's alpha")
     panel.set(
         xscale="log",
+        xlim=(1e-8, 3),
         ylim=(0, 1.02),
         xlabel="smallest alpha that works / the theorem's",
         ylabel="share of draws that need a penalty",
@@ -56,8 +57,8 @@ def _dots(panel: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     for family, (colour, mark) in _families(table).items():
         own = table[table["family"] == family]
         unmet = own["verdict"] == NOT_MET
-        panel.plot(own[x][~unmet], own[y][~unmet], mark, color=colour, label=family, markersize=3, alpha=0.5, mew=0)
-        panel.plot(own[x][unmet], own[y][unmet], mark, color=colour, markersize=3, alpha=0.7, mfc="none")
+        panel.plot(own[x][~unmet], own[y][~unmet], mark, color=colour, label=family, markersize=4, alpha=0.5, mew=0)
+        panel.plot(own[x][unmet], own[y][unmet], mark, color=colour, markersize=4, alpha=0.7, mfc="none")
     violated = table[table["verdict"] == VIOLATED]
     if len(violated):
         panel.plot(violated[x], violated[y], "o", color=VIOLATION, mfc="none", markersize=8, label="violated")
@@ -161,15 +162,17 @@ def theorem_6(table: pd.DataFrame) -> Figure:
     right.axhline(1, color="0.4", linewidth=1, linestyle="--", label="says nothing above")
     right.axhline(0, color="0.4", linewidth=1)
     right.set_yscale("symlog", linthresh=1)
-    right.set(xscale="log", xlabel="transitions", ylabel="zeta / the most that can be lost")
+    right.set(xscale="log", xlabel="transitions", ylabel="zeta / the most that can be lost", ylim=(-10, None))
     return _finish(figure, left, right)
 
 
 def unseen_action(table: pd.DataFrame) -> Figure:
     """Q of the unseen action, and the greedy policy's return, against updates."""
     figure, left, right = _pair()
-    for (method, own), (colour, mark) in zip(table.groupby("method", sort=False), OTHERS, strict=False):
-        line: dict[str, Any] = {"color": colour, "label": method, "markersize": 3}
+    methods = table.groupby("method", sort=False)
+    # Equations 1 and 2 are the same where there are no data: one line must not hide the other.
+    for width, (method, own), (colour, mark) in zip((2, 5, 2, 1), methods, OTHERS, strict=False):
+        line: dict[str, Any] = {"color": colour, "label": method, "linewidth": width, "markersize": 3, "alpha": 0.8}
         left.plot(own["update"], own["q_jump"], mark + "-", **line)
         right.plot(own["update"], own["true"], mark + "-", **line)
     left.axhline(table["true_jump"][0], color="0.4", linestyle="--", linewidth=1, label="true value of the jump")

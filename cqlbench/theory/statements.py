@@ -135,7 +135,9 @@ STATEMENTS = {
         "Our own gridworld: S start, G goal, X pits, # walls.",
         "Top: the value predicted for each cell, and the method's action there. Bottom: predicted minus true value of "
         "that policy; red promises too much, blue is conservative. The first three evaluate one policy, the others "
-        "learn their own.",
+        "learn their own: a softmax of Q where it says so, else the greedy one. CQL(H) bounds its softmax policy, as "
+        "theorem 3.3 says. It need not bound the greedy one: where values differ by less than one the softmax is "
+        "nearly uniform, and the action that the data prefer is pushed up more than down.",
         "Maps of predicted values and of predicted minus true values, one column per method.",
     ),
 }
