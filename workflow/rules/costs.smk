@@ -2,8 +2,8 @@ rule costs:
     input:
         rules.scores.output.timing,
         rules.statistics.output.timing,
-        rules.figures.output.timing,
-        suite=SUITE_FILE,
+        accounting.timing_of_step(SUITE_FOLDER, "figures"),
+        suite=lambda wildcards: SUITE_FILES[wildcards.suite],
     output:
         report(
             f"{SUITE_FOLDER}/{accounting.COSTS}",
@@ -12,8 +12,8 @@ rule costs:
             labels={"table": "where the time went"},
         ),
     log:
-        f"{RESULTS}/logs/suites/{SUITE.name}/costs.log",
+        f"{RESULTS}/logs/suites/{{suite}}/costs.log",
     message:
-        "costs of {SUITE.name}"
+        "costs of {wildcards.suite}"
     shell:
-        "cqlbench costs {input.suite:q} --results {RESULTS:q} --out {SUITE_FOLDER:q} > {log:q} 2>&1"
+        "cqlbench costs {input.suite:q} --results {RESULTS:q} --out {RESULTS:q}/suites/{wildcards.suite} > {log:q} 2>&1"

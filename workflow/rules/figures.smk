@@ -1,23 +1,36 @@
-rule figures:
-    input:
-        rules.scores.output,
-        rules.statistics.output,
-    output:
-        # One keyword per figure: report() needs a label for each.
-        **{
-            name: report(
-                f"{SUITE_FOLDER}/figures/{name}.svg",
-                caption="../report/figure.rst",
-                category="Figures",
-                labels={"figure": name.replace("_", " ")},
-            )
-            for name in figure_names(SUITE.axes)
-        },
-        png=collect(SUITE_FOLDER + "/figures/{name}.png", name=figure_names(SUITE.axes)),
-        timing=accounting.timing_of_step(SUITE_FOLDER, "figures"),
-    log:
-        f"{RESULTS}/logs/suites/{SUITE.name}/figures.log",
-    message:
-        "figures of {SUITE.name}"
-    shell:
-        "cqlbench figures {SUITE_FOLDER:q} > {log:q} 2>&1"
+def figure_files(suite, suffix="svg"):
+    """By the figure's name: those of this suite, which has one for each setting that it sweeps."""
+    folder = SUITE_FOLDER.format(suite=suite)
+    return {name: f"{folder}/figures/{name}.{suffix}" for name in figure_names(SUITES[suite].axes)}
+
+
+# A rule for each suite, because outputs cannot depend on wildcards.
+for suite in SUITES:
+
+    rule:
+        name:
+            f"figures_{suite}".replace("-", "_")
+        input:
+            expand(rules.scores.output, suite=suite),
+            expand(rules.statistics.output, suite=suite),
+        output:
+            # One keyword per figure: report() needs a label for each.
+            **{
+                name: report(
+                    file,
+                    caption="../report/figure.rst",
+                    category="Figures",
+                    labels={"figure": name.replace("_", " ")},
+                )
+                for name, file in figure_files(suite).items()
+            },
+            png=list(figure_files(suite, "png").values()),
+            timing=accounting.timing_of_step(SUITE_FOLDER.format(suite=suite), "figures"),
+        log:
+            f"{RESULTS}/logs/suites/{suite}/figures.log",
+        params:
+            suite=suite,
+        message:
+            "figures of {params.suite}"
+        shell:
+            "cqlbench figures {RESULTS:q}/suites/{params.suite} > {log:q} 2>&1"

@@ -1,20 +1,21 @@
 # Learned Q beside true Q, for a suite that has the dataset on which the true one is known.
 rule action_values:
     input:
-        suite=SUITE_FILE,
-        runs=rules.scores.input.runs,
+        suite=lambda wildcards: SUITE_FILES[wildcards.suite],
+        runs=lambda wildcards: expand(rules.train.output, run=runs_of(wildcards.suite)),
     output:
         collect(
             SUITE_FOLDER + "/{table}.csv",
             table=["action-values", "action-value-peaks", "action-value-expectations"],
+            allow_missing=True,
         ),
     log:
-        f"{RESULTS}/logs/suites/{SUITE.name}/action-values.log",
+        f"{RESULTS}/logs/suites/{{suite}}/action-values.log",
     threads: 1
     message:
-        "learned and true Q of {SUITE.name}"
+        "learned and true Q of {wildcards.suite}"
     shell:
-        "cqlbench action-values {input.suite:q} --results {RESULTS:q} --out {SUITE_FOLDER:q} > {log:q} 2>&1"
+        "cqlbench action-values {input.suite:q} --results {RESULTS:q} --out {RESULTS:q}/suites/{wildcards.suite} > {log:q} 2>&1"
 
 
 rule action_value_figure:
@@ -29,8 +30,8 @@ rule action_value_figure:
         ),
         f"{SUITE_FOLDER}/figures/action-values.png",
     log:
-        f"{RESULTS}/logs/suites/{SUITE.name}/action-value-figure.log",
+        f"{RESULTS}/logs/suites/{{suite}}/action-value-figure.log",
     message:
-        "figure of learned and true Q of {SUITE.name}"
+        "figure of learned and true Q of {wildcards.suite}"
     shell:
-        "cqlbench action-value-figure {SUITE_FOLDER:q} > {log:q} 2>&1"
+        "cqlbench action-value-figure {RESULTS:q}/suites/{wildcards.suite} > {log:q} 2>&1"

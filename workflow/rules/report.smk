@@ -2,9 +2,9 @@ rule report:
     input:
         rules.scores.output,
         rules.statistics.output,
-        rules.figures.output,
+        lambda wildcards: figure_files(wildcards.suite).values(),
         rules.costs.output,
-        suite=SUITE_FILE,
+        suite=lambda wildcards: SUITE_FILES[wildcards.suite],
     output:
         report(
             f"{SUITE_FOLDER}/report.html",
@@ -15,8 +15,8 @@ rule report:
         f"{SUITE_FOLDER}/claims.csv",
         f"{SUITE_FOLDER}/summary.md",
     log:
-        f"{RESULTS}/logs/suites/{SUITE.name}/report.log",
+        f"{RESULTS}/logs/suites/{{suite}}/report.log",
     message:
-        "report of {SUITE.name}"
+        "report of {wildcards.suite}"
     shell:
-        "cqlbench report {SUITE_FOLDER:q} --suite {input.suite:q} --results {RESULTS:q} > {log:q} 2>&1"
+        "cqlbench report {RESULTS:q}/suites/{wildcards.suite} --suite {input.suite:q} --results {RESULTS:q} > {log:q} 2>&1"

@@ -1,13 +1,17 @@
 rule scores:
     input:
-        suite=SUITE_FILE,
-        runs=expand(rules.train.output, run=RUNS),
+        suite=lambda wildcards: SUITE_FILES[wildcards.suite],
+        runs=lambda wildcards: expand(rules.train.output, run=runs_of(wildcards.suite)),
     output:
-        collect(SUITE_FOLDER + "/{table}.csv", table=["scores", "runs", "values", "training", "episodes"]),
+        collect(
+            SUITE_FOLDER + "/{table}.csv",
+            table=["scores", "runs", "values", "training", "episodes"],
+            allow_missing=True,
+        ),
         timing=accounting.timing_of_step(SUITE_FOLDER, "scores"),
     log:
-        f"{RESULTS}/logs/suites/{SUITE.name}/scores.log",
+        f"{RESULTS}/logs/suites/{{suite}}/scores.log",
     message:
-        "scores of {SUITE.name}"
+        "scores of {wildcards.suite}"
     shell:
-        "cqlbench scores {input.suite:q} --results {RESULTS:q} --out {SUITE_FOLDER:q} > {log:q} 2>&1"
+        "cqlbench scores {input.suite:q} --results {RESULTS:q} --out {RESULTS:q}/suites/{wildcards.suite} > {log:q} 2>&1"

@@ -11,11 +11,12 @@ rule statistics:
         others=collect(
             SUITE_FOLDER + "/statistics/{table}.csv",
             table="aggregates profiles improvement sample_efficiency sweep curves holes diagnostics safety".split(),
+            allow_missing=True,
         ),
         timing=accounting.timing_of_step(SUITE_FOLDER, "statistics"),
     log:
-        f"{RESULTS}/logs/suites/{SUITE.name}/statistics.log",
+        f"{RESULTS}/logs/suites/{{suite}}/statistics.log",
     message:
-        "statistics of {SUITE.name}"
+        "statistics of {wildcards.suite}"
     shell:
-        "cqlbench statistics {SUITE_FOLDER:q} > {log:q} 2>&1"
+        "cqlbench statistics {RESULTS:q}/suites/{wildcards.suite} > {log:q} 2>&1"
