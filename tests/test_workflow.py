@@ -277,6 +277,18 @@ def test_without_a_suite_the_full_one_is_planned(tmp_path):
     assert f"suite full: {len(full.runs())} runs (0 done)" in printed
 
 
+def test_the_paper_is_all_of_its_suites_and_what_they_share_once(tmp_path):
+    printed = snakemake(tmp_path, "-n", "paper")
+    paper = [load_suite(file) for file in sorted((ROOT / "workflow" / "config").glob("paper-*.yaml"))]
+    planned = [run for suite in paper for _, run in suite.runs()]
+    assert jobs(printed)["train"] == len(set(planned)) < len(planned)
+    assert jobs(printed)["report"] == len(paper) > 1
+    assert jobs(printed)["value_table"] == jobs(printed)["theory_report"] == 1
+    for suite in paper:
+        assert f"suite {suite.name}: {len(suite.runs())} runs (0 done)" in printed
+    assert "suite full" not in printed
+
+
 def test_results_can_lie_elsewhere(tmp_path):
     suite_file = write(tmp_path / "tiny.yaml", TINY)
     printed = snakemake(tmp_path, "-n", "--quiet", "host", "--configfile", suite_file, "--config", "results=elsewhere")
