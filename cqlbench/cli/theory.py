@@ -22,7 +22,7 @@ def run(
     experiment: Experiment,
     out: Annotated[Path, typer.Option(help="Folder for the table, as <experiment>.csv.")],
     draws: Annotated[
-        int | None, typer.Option(min=1, help="How many MDPs with a dataset; 1,000 where left out.", show_default=False)
+        int | None, typer.Option(min=1, help="How many MDPs with a dataset; 500 where left out.", show_default=False)
     ] = None,
     families: Annotated[
         str | None,

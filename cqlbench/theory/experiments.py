@@ -34,7 +34,7 @@ from cqlbench.theory.theorems import Finding
 Row = dict[str, Any]
 
 DELTA = 0.1
-DRAWS = 1000
+DRAWS = 500
 DRAWN_FAMILIES = ("garnet", "gridworld", "chain")
 # A little above a threshold, so that rounding does not decide whether it is reached.
 ABOVE = 1 + 1e-9
@@ -104,173 +104,161 @@ def draw(experiment: str, number: int, families: Sequence[str] = DRAWN_FAMILIES)
     return Draw(number, family, mdp, data, generator)
 
 
-def worlds(here: Draw) -> Iterator[tuple[str, Mdp, float]]:
-    """(dynamics, the MDP that backups use, 1 where they err and 0 where not)."""
-    yield "known", here.mdp, 0.0
-    yield "sampled", here.model, 1.0
-
-
 def theorem_1(here: Draw) -> Iterator[Row]:
     """Equation 1 against Q^pi at every pair of the data, with mu uniform over the data's actions or the policy."""
     policy, seen = here.policy(), here.data.support
     chosen = here.generator.choice(["uniform", "policy"])
     mu = policy if chosen == "policy" else seen / seen.sum(1, keepdims=True)
-    free_alpha = here.log_uniform(-3, 1)
+    drawn_alpha = here.log_uniform(-3, 1)
     truth = here.mdp.evaluate(policy)
     push = ratio(mu, here.data.behaviour)
-    for dynamics, model, errs in worlds(here):
-        error = errs * np.where(seen, fixed_value_error(here.mdp, here.data, DELTA), 0)
-        threshold = theorems.threshold_1(here.data, mu, error)
-        paper_alpha = threshold * ABOVE if errs else free_alpha
-        naive = model.evaluate(policy)
+    sampling_error = np.where(seen, fixed_value_error(here.mdp, here.data, DELTA), 0)
 
-        def values(alpha: float, model: Mdp = model) -> Array:
+    def row(dynamics: str, model: Mdp, error: Array) -> Row:
+        def values(alpha: float) -> Array:
             return model.evaluate(policy, alpha * push)
 
-        def judge(alpha: float, error: Array = error, values: Callable[[float], Array] = values) -> Finding:
+        def judge(alpha: float) -> Finding:
             return theorems.theorem_1(here.mdp, here.data, policy, mu, values(alpha), alpha, error)
 
-        smallest = _smallest((naive - truth)[seen], (naive - values(1.0))[seen])
-        printed = {
-            alpha: theorems.printed_bound_1(here.mdp, here.data, policy, mu, values(alpha), alpha, error)
-            for alpha in (free_alpha, paper_alpha)
-        }
-        yield here.row(
+        def as_printed(alpha: float) -> str:
+            return theorems.printed_bound_1(here.mdp, here.data, policy, mu, values(alpha), alpha, error).verdict
+
+        threshold = theorems.threshold_1(here.data, mu, error)
+        paper_alpha = threshold * ABOVE or drawn_alpha
+        naive = values(0)
+        return here.row(
             dynamics=dynamics,
             mu=chosen,
-            **_judged(judge, paper_alpha, threshold, smallest),
-            drawn_alpha=free_alpha,
-            as_printed=printed[free_alpha].verdict,
-            as_printed_at_threshold=printed[paper_alpha].verdict,
-            too_low=_too_low(here, (truth - values(paper_alpha))[seen].mean()),
+            **_judged(judge, paper_alpha, threshold, _smallest((naive - truth)[seen], (naive - values(1))[seen])),
+            drawn_alpha=drawn_alpha,
+            as_printed=as_printed(drawn_alpha),
+            as_printed_at_threshold=as_printed(paper_alpha),
+            too_low=_too_low(here, (truth - values(paper_alpha))[seen]),
         )
+
+    yield row("known", here.mdp, np.zeros_like(sampling_error))
+    yield row("sampled", here.model, sampling_error)
 
 
 def theorem_2(here: Draw) -> Iterator[Row]:
     """Equation 2 with mu = pi against V^pi in every state, and how much lower equation 1 lies at the same alpha."""
     policy, behaviour = here.policy(), here.data.behaviour
-    free_alpha = here.log_uniform(-3, 1)
-    truth = (policy * here.mdp.evaluate(policy)).sum(1)
+    drawn_alpha = here.log_uniform(-3, 1)
+    truth = here.mdp.state_values(policy)
     push, full_push = excess(policy, behaviour), ratio(policy, behaviour)
-    for dynamics, model, errs in worlds(here):
-        error = errs * fixed_policy_error(here.mdp, here.data, policy, DELTA)
+    differs = divergence(policy, behaviour)
+    sampling_error = fixed_policy_error(here.mdp, here.data, policy, DELTA)
+
+    def row(dynamics: str, model: Mdp, error: Array) -> Row:
+        def judge(alpha: float) -> Finding:
+            return theorems.theorem_2(here.mdp, here.data, policy, model.evaluate(policy, alpha * push), alpha, error)
+
         threshold = theorems.threshold_2(here.data, policy, error)
         # Without the factor sqrt(D_CQL + 1), as the printed threshold is.
-        printed = theorems.threshold_2(here.data, policy, error / np.sqrt(divergence(policy, behaviour) + 1))
-        paper_alpha = threshold * ABOVE if errs else free_alpha
-        naive = (policy * model.evaluate(policy)).sum(1)
-
-        def values(alpha: float, model: Mdp = model) -> Array:
-            return model.evaluate(policy, alpha * push)
-
-        def judge(alpha: float, error: Array = error, values: Callable[[float], Array] = values) -> Finding:
-            return theorems.theorem_2(here.mdp, here.data, policy, values(alpha), alpha, error)
-
-        smallest = _smallest(naive - truth, naive - (policy * values(1.0)).sum(1))
-        at_printed = Finding(True, judge(printed * ABOVE).miss).verdict if errs and printed < np.inf else None
-        yield here.row(
+        printed = theorems.threshold_2(here.data, policy, error / np.sqrt(differs + 1))
+        at_printed = Finding(True, judge(printed * ABOVE).miss).verdict if 0 < printed < np.inf else None
+        paper_alpha = threshold * ABOVE or drawn_alpha
+        naive, pushed = model.state_values(policy), model.state_values(policy, push)
+        return here.row(
             dynamics=dynamics,
-            least_divergence=float(divergence(policy, behaviour).min()),
-            **_judged(judge, paper_alpha, threshold, smallest),
+            least_divergence=float(differs.min()),
+            **_judged(judge, paper_alpha, threshold, _smallest(naive - truth, naive - pushed)),
             as_printed=at_printed,
-            too_low=_too_low(here, (truth - (policy * values(paper_alpha)).sum(1)).mean())
-            if paper_alpha < np.inf
+            too_low=_too_low(here, truth - model.state_values(policy, paper_alpha * push))
+            if threshold < np.inf
             else None,
-            lower_by_equation_1=float((truth - (policy * model.evaluate(policy, full_push)).sum(1)).mean()),
-            lower_by_equation_2=float((truth - (policy * values(1.0)).sum(1)).mean()),
+            lower_by_equation_1=float((truth - model.state_values(policy, full_push)).mean()),
+            lower_by_equation_2=float((truth - pushed).mean()),
         )
+
+    yield row("known", here.mdp, np.zeros_like(sampling_error))
+    yield row("sampled", here.model, sampling_error)
 
 
 def theorem_3(here: Draw) -> Iterator[Row]:
     """CQL with a policy that follows the softmax of Q slowly, at one of its first ten iterations."""
     behaviour, seen = here.data.behaviour, here.data.support
-    alpha = here.log_uniform(-2, 1)
+    drawn_alpha = here.log_uniform(-2, 1)
     rate = float(here.generator.choice([0.5, 0.9, 0.99, 1.0]))
-    iterations = int(here.generator.integers(0, 10))
-    for dynamics, model, errs in worlds(here):
-        q, policy = np.zeros_like(behaviour), behaviour
-        for _ in range(iterations + 1):
+    iterations = int(here.generator.integers(1, 11))
+    # Over all values at once: the policy was computed from the data.
+    sampling_error = np.where(seen, any_value_error(here.mdp, here.data, DELTA, 2 * here.mdp.value_limit), 0)
+
+    def row(dynamics: str, model: Mdp, error_of_pairs: Array) -> Row:
+        q, policy, push = np.zeros_like(behaviour), behaviour, np.zeros_like(behaviour)
+        for _ in range(iterations):
             maximiser = soft_policy(q, seen)
             policy = (1 - rate) * policy + rate * maximiser
             push = excess(maximiser, behaviour)
-            q = model.evaluate(policy, alpha * push)
-        truth = (policy * here.mdp.evaluate(policy)).sum(1)
-        per_pair = np.where(seen, any_value_error(here.mdp, here.data, DELTA, 2 * here.mdp.value_limit), 0)
-        error = errs * (policy * per_pair).sum(1)
+            q = model.evaluate(policy, drawn_alpha * push)
+        error = (policy * error_of_pairs).sum(1)
+
+        def judge(alpha: float) -> Finding:
+            values = model.evaluate(policy, alpha * push)
+            return theorems.theorem_3(here.mdp, here.data, maximiser, policy, values, alpha, error)
+
         threshold = theorems.threshold_3(here.data, maximiser, policy, error)
-        paper_alpha = threshold * ABOVE if errs else alpha
-
-        def values(alpha: float, model: Mdp = model, policy: Array = policy, push: Array = push) -> Array:
-            return model.evaluate(policy, alpha * push)
-
-        def judge(
-            alpha: float,
-            error: Array = error,
-            policy: Array = policy,
-            maximiser: Array = maximiser,
-            values: Callable[[float], Array] = values,
-        ) -> Finding:
-            return theorems.theorem_3(here.mdp, here.data, maximiser, policy, values(alpha), alpha, error)
-
-        naive = (policy * model.evaluate(policy)).sum(1)
-        smallest = _smallest(naive - truth, naive - (policy * values(1.0)).sum(1))
-        margin = theorems.slowness(here.data, maximiser, policy)
+        paper_alpha = threshold * ABOVE or drawn_alpha
+        truth = here.mdp.state_values(policy)
+        naive, pushed = model.state_values(policy), model.state_values(policy, push)
         printed = theorems.slowness(here.data, maximiser, policy, everywhere=True)
-        finite = paper_alpha < np.inf
-        yield here.row(
+        return here.row(
             dynamics=dynamics,
-            iteration=iterations + 1,
+            iteration=iterations,
             rate=rate,
             distance=float(np.abs(policy - maximiser).sum(1).max() / 2),
-            margin=float(margin.min()),
+            margin=float(theorems.slowness(here.data, maximiser, policy).min()),
             printed_condition=bool(printed.min() >= -theorems.TOLERANCE),
-            **_judged(judge, paper_alpha, threshold, smallest),
-            highest=float(((policy * values(paper_alpha)).sum(1) - truth).max()) if finite else None,
+            **_judged(judge, paper_alpha, threshold, _smallest(naive - truth, naive - pushed)),
+            highest=float((naive - truth - paper_alpha * (naive - pushed)).max()) if paper_alpha < np.inf else None,
         )
+
+    yield row("known", here.mdp, np.zeros_like(sampling_error))
+    yield row("sampled", here.model, sampling_error)
 
 
 def theorem_4(here: Draw) -> Iterator[Row]:
     """The gap between behaviour and softmax(Q) after one more step of CQL, beside the same iterate without penalty."""
-    behaviour, seen = here.data.behaviour, here.data.support
-    alpha = here.log_uniform(-2, 1)
+    data, behaviour, seen = here.data, here.data.behaviour, here.data.support
+    drawn_alpha = here.log_uniform(-2, 1)
     iterations = int(here.generator.integers(0, 20))
-    for dynamics, model, errs in worlds(here):
+
+    def row(dynamics: str, model: Mdp, errs: bool) -> Row:
         q, true_q = np.zeros_like(behaviour), np.zeros_like(behaviour)
         mu = soft_policy(q, seen)
         for _ in range(iterations):
-            q, true_q = model.backup(q, mu) - alpha * excess(mu, behaviour), here.mdp.backup(true_q, mu)
+            q, true_q = model.backup(q, mu) - drawn_alpha * excess(mu, behaviour), here.mdp.backup(true_q, mu)
             mu = soft_policy(q, seen)
         target, true_target = model.backup(q, mu), here.mdp.backup(true_q, mu)
-        # What the true backup makes of the same iterate is what the bound is about.
-        span = float(np.ptp((mu * q).sum(1)))
-        error = errs * np.where(seen, any_value_error(here.mdp, here.data, DELTA, span), 0)
-        threshold = theorems.threshold_4(here.data, mu, target, true_target, error)
-        paper_alpha = threshold + 1e-3 if threshold > 0 else alpha
+        nothing = np.zeros_like(q)
+        error = any_value_error(here.mdp, data, DELTA, float(np.ptp((mu * q).sum(1)))) if errs else nothing
 
-        def values(alpha: float, target: Array = target, mu: Array = mu) -> Array:
-            return np.where(seen, target - alpha * excess(mu, behaviour), 0)
+        def values(alpha: float) -> Array:
+            return target - alpha * excess(mu, behaviour)
 
-        def judge(
-            alpha: float,
-            error: Array = error,
-            mu: Array = mu,
-            target: Array = target,
-            true_target: Array = true_target,
-            values: Callable[[float], Array] = values,
-        ) -> Finding:
-            return theorems.theorem_4(here.data, mu, target, true_target, values(alpha), alpha, error)
+        def judge(alpha: float) -> Finding:
+            return theorems.theorem_4(data, mu, target, true_target, values(alpha), alpha, error)
 
-        smallest = theorems.threshold_4(here.data, mu, target, true_target, np.zeros_like(error))
-        differ = theorems.differing(here.data, mu)
-        yield here.row(
+        threshold = theorems.threshold_4(data, mu, target, true_target, error)
+        # Strictly above, by more than rounding in the state where mu is nearest to the behaviour.
+        paper_alpha = threshold + 1e-3 if threshold > 0 else drawn_alpha
+        differ = theorems.differing(data, mu)
+        gaps = {
+            "true_gap": theorems.gap(data, mu, true_target),
+            "gap_without": theorems.gap(data, mu, target),
+            "gap_with": theorems.gap(data, mu, values(paper_alpha)),
+        }
+        return here.row(
             dynamics=dynamics,
             iteration=iterations + 1,
             states_without_gap=int((~differ).sum()),
-            **_judged(judge, paper_alpha, threshold, smallest),
-            true_gap=_mean(theorems.gap(here.data, mu, true_target)[differ]),
-            gap_without=_mean(theorems.gap(here.data, mu, target)[differ]),
-            gap_with=_mean(theorems.gap(here.data, mu, values(paper_alpha))[differ]),
+            **_judged(judge, paper_alpha, threshold, theorems.threshold_4(data, mu, target, true_target, nothing)),
+            **{name: float(gap[differ].mean()) if differ.any() else None for name, gap in gaps.items()},
         )
+
+    yield row("known", here.mdp, False)
+    yield row("sampled", here.model, True)
 
 
 def theorem_5(here: Draw) -> Iterator[Row]:
@@ -499,13 +487,9 @@ def _smallest(lacking: Array, push: Array) -> float:
     return max(map(theorems.quotient, lacking, push))
 
 
-def _too_low(here: Draw, shortfall: float) -> float:
-    """How much too low a bound is, in units of R_max / (1 - gamma); beyond 2 no bound was needed to know it."""
-    return float(shortfall / here.mdp.value_limit)
-
-
-def _mean(values: Array) -> float | None:
-    return float(values.mean()) if len(values) else None
+def _too_low(here: Draw, shortfall: Array) -> float:
+    """How much too low a bound is on average, in R_max / (1 - gamma); beyond 2 no bound was needed to know it."""
+    return float(shortfall.mean() / here.mdp.value_limit)
 
 
 def _iterate(step: Callable[[Array], Array]) -> Array:

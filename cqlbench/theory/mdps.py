@@ -52,13 +52,12 @@ class Mdp:
 
         Solved over states; the penalty (S, A) is paid at every step like a negative reward.
         """
-        rewards = self.rewards - penalty
-        values = np.linalg.solve(self._resolvent(policy), (policy * rewards).sum(1))
-        return rewards + self.discount * self.transitions @ values
+        values = self.state_values(policy, penalty)
+        return self.rewards - penalty + self.discount * self.transitions @ values
 
-    def accumulate(self, policy: Array, per_state: Array) -> Array:
-        """(I - gamma P^pi)^-1 applied to a quantity per state: (S, A), (S,) -> (S,)."""
-        return np.linalg.solve(self._resolvent(policy), per_state)
+    def state_values(self, policy: Array, penalty: Array | float = 0.0) -> Array:
+        """The policy's average of `evaluate`: V^pi (S,), where there is no penalty."""
+        return np.linalg.solve(self._resolvent(policy), (policy * (self.rewards - penalty)).sum(1))
 
     def visitation(self, policy: Array) -> Array:
         """Discounted share of time in each state from `start`, which sums to one: (S, A) -> (S,)."""
@@ -66,7 +65,7 @@ class Mdp:
 
     def discounted_return(self, policy: Array) -> float:
         """J(pi): the discounted return from `start`, not multiplied by 1 - gamma."""
-        return float(self.start @ (policy * self.evaluate(policy)).sum(1))
+        return float(self.start @ self.state_values(policy))
 
     def best_policy(self, allowed: Mask) -> Array:
         """The policy (S, A) of the highest value among those that take `allowed` actions only, by policy iteration."""

@@ -75,7 +75,7 @@ def theorem_2(mdp: Mdp, data: Data, policy: Array, values: Array, paper_alpha: f
     """
     condition = supported(policy, data) and reaches(paper_alpha, threshold_2(data, policy, error))
     everywhere = np.ones(len(mdp.start), bool)
-    truth = (policy * mdp.evaluate(policy)).sum(1)
+    truth = mdp.state_values(policy)
     return Finding(condition, _overshoot((policy * values).sum(1), truth, everywhere))
 
 
@@ -98,7 +98,7 @@ def theorem_3(
         and reaches(paper_alpha, threshold_3(data, maximiser, policy, error))
     )
     everywhere = np.ones(len(mdp.start), bool)
-    truth = (policy * mdp.evaluate(policy)).sum(1)
+    truth = mdp.state_values(policy)
     return Finding(condition, _overshoot((policy * values).sum(1), truth, everywhere))
 
 
