@@ -13,8 +13,10 @@ from synthetic_runs import SUITE, make_results, make_suite
 from cqlbench import statistics, style
 from cqlbench.algorithms.registry import ALGORITHMS
 from cqlbench.figures import SUFFIXES, draw_figures, figure_names
+from cqlbench.figures.safety import safety
 from cqlbench.figures.score_and_value import score_and_value
 from cqlbench.figures.sweeps import sweep
+from cqlbench.figures.values import action_gap, off_data
 from cqlbench.scores import (
     EPISODES,
     RUNS,
@@ -119,6 +121,75 @@ def test_score_and_value_of_one_seed_says_that_it_has_no_interval(tmp_path):
 def test_many_seeds_without_a_result_are_counted(tmp_path):
     make_tables(tmp_path, filled=False, text=SUITE.replace("[0, 1, 2]", "[0, 1, 2, 3, 4, 5]"))
     assert all(row == ([], "missing: 6 seeds") for row in rows_of(tmp_path)["hopper/medium-v0", "score"].values())
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The tables of a suite, as the figures get them."""
+    folder = tmp_path_factory.mktemp("drawn")
+    make_tables(folder)
+    return {path.stem: read_table(path) for path in (folder / "statistics").iterdir()}
+
+
+def lines_of(panel):
+    """The legend's name of each line with markers, and after it the line without, as (xs, ys)."""
+    return [(line.get_label(), line.get_linestyle(), list(line.get_ydata())) for line in panel.lines]
+
+
+def test_the_gap_figure_draws_both_gaps_of_each_method_with_a_value(drawn):
+    figure = action_gap(drawn)
+    panel = figure.axes[0]
+    drawn_lines = [line for line in lines_of(panel) if len(line[2]) == 4]
+    assert [label for label, stroke, _ in drawn_lines if stroke == "-"] == [
+        "CQL, cql_alpha = 10, num_action_samples = 10", "d3rlpy CQL, cql_alpha = 10", "SAC",
+    ]  # fmt: skip
+    for _, stroke, gap in drawn_lines:
+        assert gap == pytest.approx([-3.0 if stroke == "-" else 37.0] * 4)
+    plt.close(figure)
+
+
+def test_the_off_data_figure_has_no_optimism_of_a_method_without_a_value(drawn):
+    figure = off_data(drawn)
+    found = lines_of(figure.axes[0])
+    shares = {label: ys for label, stroke, ys in found if stroke == "-"}
+    # d3rlpy's runs are older than the measure.
+    assert list(shares) == [
+        "CQL, cql_alpha = 10, num_action_samples = 10",
+        "SAC",
+        "BC",
+        "own-idea, num_transitions = null",
+    ]
+    assert all(ys == [25.0] * 4 for ys in shares.values())
+    assert [ys for _, stroke, ys in found if stroke == "--"] == [[0.0] * 4, [100.0] * 4, [], []]
+    plt.close(figure)
+
+
+def test_a_measure_that_no_run_has_is_said_to_be_missing(drawn):
+    older = drawn["diagnostics"][drawn["diagnostics"]["measure"] == "q_data"]
+    figure = off_data({**drawn, "diagnostics": older})
+    assert [text.get_text() for panel in figure.axes for text in panel.texts] == ["not measured"] * 2
+    plt.close(figure)
+
+
+def test_the_safety_figure_has_a_row_per_method_and_cql_alpha(drawn):
+    figure = safety(drawn)
+    left, right = figure.subfigs[0].axes
+    names = [label.get_text().replace("\n", ", ") for label in left.get_yticklabels()]
+    assert names == [
+        *(f"CQL, cql_alpha = {alpha}, num_action_samples = 10" for alpha in (0, 1, 10)),
+        "d3rlpy CQL, cql_alpha = 1", "d3rlpy CQL, cql_alpha = 10", "SAC", "BC", "own-idea, num_transitions = null",
+    ]  # fmt: skip
+    rows = drawn["safety"].query("shown and dataset == 'hopper/medium-v0' and family == 'cql'")
+    filled, hollow = (
+        next(line for line in left.lines if line.get_markerfacecolor() == face and len(line.get_xdata()) == 3)
+        for face in (style.colour("cql"), "white")
+    )
+    assert list(filled.get_xdata()) == pytest.approx(list(100 * rows["score_mean"]))
+    assert list(hollow.get_xdata()) == pytest.approx(list(100 * rows["cvar"]))
+    assert list(filled.get_ydata()) == [0, 1, 2]
+    early = right.lines[0]
+    assert list(early.get_xdata()) == pytest.approx([40.0] * 3)
+    plt.close(figure)
 
 
 def test_names_need_no_order():

@@ -137,6 +137,46 @@ def test_every_figure_has_its_own_words(made):
     assert all(text.title in page and text.alternative in page for text in FIGURE_TEXTS.values())
 
 
+def cells(page, heading, method):
+    """The cells of a method's row on hopper/medium-v0 in the table under a figure; none where it has no row."""
+    table = page[page.index(f"{heading}</h3>") :].split("</table>")[0]
+    rows = [row for row in table.split("<tr>") if row.startswith(f"<td>hopper/medium-v0</td><td>{method}</td>")]
+    found = re.findall('<td class="figures">(.*?)</td>', "".join(rows), re.DOTALL)
+    return [" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in found]
+
+
+def test_values_of_each_method_are_told_and_who_has_none_is_named(made):
+    folder, page = made
+    heading = "Actions of the data against others"
+    table = read_table(folder / "statistics" / "diagnostics.csv").query(
+        "dataset == 'hopper/medium-v0' and method == 'sac' and update == 1000 and measure == 'difference_mean'"
+    )
+    differences = [f"{row.mean:,.0f} {row.low:,.0f} to {row.high:,.0f}" for row in table.itertuples(index=False)]
+    assert len(differences) == 2
+    assert cells(page, heading, "SAC") == [*differences, "39,997", "40,000", "39,960"]
+    assert cells(page, heading, "BC") == []
+    assert "BC, own-idea, num_transitions = null predict no value." in page
+
+
+def test_actions_of_every_method_are_compared_where_they_were_measured(made):
+    _, page = made
+    heading = "Does the policy leave the data?"
+    assert cells(page, heading, "SAC") == ["100.0 %", "25.0 %", "0.1", "0.5", "0.4"]
+    assert cells(page, heading, "BC") == ["–", "25.0 %", "0.1", "0.5", "0.4"]
+    assert cells(page, heading, "d3rlpy CQL, cql_alpha = 10") == []
+
+
+def test_the_worst_episodes_are_told_along_cql_alpha(made):
+    folder, page = made
+    safety = read_table(folder / "statistics" / "safety.csv")
+    row = safety[(safety["dataset"] == "hopper/medium-v0") & (safety["method"] == "d3rlpy-cql cql_alpha=1")].iloc[0]
+    found = cells(page, "How bad it gets", "d3rlpy CQL, cql_alpha = 1")
+    points = {key: f"{100 * row[key]:.1f}" for key in ("score_mean", "cvar", "cvar_low", "cvar_high", "cvar_pooled")}
+    assert found[0] == "15 of 3 seeds" and found[1] == points["score_mean"] and found[3] == points["cvar_pooled"]
+    assert found[2] == f"{points['cvar']} {points['cvar_low']} to {points['cvar_high']}"
+    assert found[4:] == [f"{100 * row['worst']:.1f}", "40.0 %"]
+
+
 def test_a_figure_not_yet_drawn_is_named(made, tmp_path):
     from cqlbench.report.build import write_report
 

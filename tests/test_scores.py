@@ -10,7 +10,10 @@ from synthetic_runs import REF_MAX, REF_MIN, make_results, make_suite
 from cqlbench import runs
 from cqlbench.errors import UserError
 from cqlbench.scores import (
+    EPISODE_COLUMNS,
     SCORE_COLUMNS,
+    VALUE_COLUMNS,
+    collect_episodes,
     collect_runs,
     collect_scores,
     collect_training,
@@ -44,6 +47,31 @@ def test_values_are_those_of_states_of_the_data(tmp_path):
         there = data.loc[(row.dataset, row.method, row.seed, row.update)]
         assert row.predicted_value == there["predicted_value"]
         assert row.true_discounted_return == there["true_discounted_return"]
+
+
+def test_what_older_runs_did_not_measure_is_empty(tmp_path):
+    suite = make_suite(tmp_path)
+    make_results(suite, tmp_path)
+    values = collect_values(suite, tmp_path)
+    assert list(values.columns) == VALUE_COLUMNS
+    older = values["method"].str.startswith("d3rlpy-cql")
+    added = ["best_return", "impossible_optimism", "action_distance", "off_data"]
+    assert older.any() and values.loc[older, added].isna().all().all()
+    assert values.loc[~older & (values["start"] == "data"), ["action_distance", "off_data"]].notna().all().all()
+
+
+def test_episodes_are_those_of_the_last_evaluation_of_finished_runs(tmp_path):
+    suite = make_suite(tmp_path)
+    make_results(suite, tmp_path)
+    episodes = collect_episodes(suite, tmp_path)
+    assert list(episodes.columns) == EPISODE_COLUMNS and set(episodes["update"]) == {1000}
+    # One run is missing and one failed.
+    assert len(episodes) == (len(suite.runs()) - 2) * 5
+    own = episodes[["dataset", "method", "seed", "score", "return"]].groupby(["dataset", "method", "seed"]).mean()
+    finals = collect_scores(suite, tmp_path).query("update == 1000 and status == 'done'")
+    finals = finals.set_index(["dataset", "method", "seed"]).loc[own.index]
+    assert own["score"].tolist() == pytest.approx(finals["score"].tolist())
+    assert own["return"].tolist() == pytest.approx(finals["return_mean"].tolist())
 
 
 def test_training_is_what_each_run_logged_last(tmp_path):
@@ -104,7 +132,7 @@ def test_a_finished_run_without_its_last_evaluation_is_an_error(tmp_path):
 def test_no_run_at_all_still_gives_tables(tmp_path):
     suite = make_suite(tmp_path)
     assert collect_scores(suite, tmp_path).empty
-    assert collect_values(suite, tmp_path).empty
+    assert collect_values(suite, tmp_path).empty and collect_episodes(suite, tmp_path).empty
     assert set(collect_runs(suite, tmp_path)["status"]) == {"missing"}
 
 

@@ -153,6 +153,94 @@ def test_the_table_has_predicted_minus_true_value_with_its_interval(tables):
     assert without.isna().all()
 
 
+def test_a_runs_own_interval_is_over_its_states(tables):
+    row = tables["finals"].query("method == 'sac' and seed == 0 and dataset == 'hopper/medium-v0'").iloc[0]
+    # 8 states: t(0.975, 7) = 2.3646 standard errors of 6.
+    assert row["difference_high"] - row["difference_mean"] == pytest.approx(6 * 2.3646, abs=1e-3)
+    assert row["difference_mean"] - row["difference_low"] == pytest.approx(6 * 2.3646, abs=1e-3)
+
+
+def measures_of(tables, **at):
+    table = tables["diagnostics"]
+    for key, value in {"dataset": "hopper/medium-v0", "start": "data", "update": 1000, **at}.items():
+        table = table[table[key] == value]
+    return table.set_index("measure")
+
+
+def test_diagnostics_are_means_over_seeds_with_their_interval(collected, tables):
+    values = collected[2].query("dataset == 'hopper/medium-v0' and method == 'sac' and update == 500")
+    for start, own in values.groupby("start"):
+        found = measures_of(tables, method="sac", update=500, start=start)
+        for measure in ("true_discounted_return", "difference_mean"):
+            sample, row = own[measure].to_numpy(), found.loc[measure]
+            assert row["seeds"] == 3 and row["mean"] == pytest.approx(sample.mean())
+            assert (row["low"], row["high"]) == pytest.approx(statistics.t_interval(sample))
+            assert (row["lowest"], row["highest"]) == (sample.min(), sample.max())
+    assert "q_data" in measures_of(tables, method="sac").index
+    assert "q_data" not in measures_of(tables, method="sac", start="initial").index
+
+
+def test_the_gap_is_q_of_the_data_minus_that_of_others(tables):
+    found = measures_of(tables, method="cql cql_alpha=10 num_action_samples=10")["mean"]
+    assert found["q_data_minus_policy"] == pytest.approx(-3) and found["q_data_minus_uniform"] == pytest.approx(37)
+
+
+def test_a_method_without_a_value_has_distances_and_an_older_run_none(tables):
+    distances = {"action_distance", "mean_action_distance", "nearest_action_distance", "off_data"}
+    bc = measures_of(tables, method="bc")
+    assert set(bc.index) == distances and set(bc["seeds"]) == {2}
+    older = measures_of(tables, method="d3rlpy-cql cql_alpha=10")
+    assert not {*distances, "impossible_optimism"} & set(older.index) and "q_data_minus_policy" in older.index
+
+
+@given(
+    hnp.arrays(float, st.integers(1, 60), elements=st.floats(-1, 2)),
+    st.floats(0.01, 1),
+)
+def test_the_tail_mean_is_the_conditional_value_at_risk(scores, share):
+    found = statistics.tail_mean(scores, share)
+    assert scores.min() - 1e-9 <= found <= scores.mean() + 1e-9
+    if share * len(scores) >= 1:
+        # Rockafellar and Uryasev: the largest over t of t - E[(t - score)+] / share, attained at a score.
+        best = max(t - np.maximum(t - scores, 0).mean() / share for t in scores)
+        assert found == pytest.approx(best, abs=1e-9)
+    else:
+        assert found == scores.min()
+
+
+def test_safety_by_hand():
+    # Two seeds of twenty episodes: the worst tenth are the two worst of each, or the four worst of all.
+    good, bad = np.linspace(0.5, 0.9, 20), np.linspace(0.0, 0.38, 20)
+    ended = {0: 0.0, 1: 1.0}
+    episodes = pd.DataFrame(
+        [("d", "m", seed, score, ended[seed]) for seed, own in ((0, good), (1, bad)) for score in own],
+        columns=["dataset", "method", "seed", "score", "terminated"],
+    )
+    runs = pd.DataFrame([("d", "m", "m", True, seed) for seed in (0, 1)], columns=[*statistics.GROUPS, "seed"])
+    scores = pd.DataFrame([("d", "m", 5.0)], columns=["dataset", "method", "cql_alpha"])
+    row = statistics.safety(episodes, runs, scores, pd.DataFrame(columns=["axis", "method"])).iloc[0]
+    risks = np.array([good[:2].mean(), bad[:2].mean()])
+    assert row["cvar"] == pytest.approx(risks.mean()) and row["score_mean"] == pytest.approx(episodes["score"].mean())
+    assert (row["cvar_low"], row["cvar_high"]) == pytest.approx(statistics.t_interval(risks))
+    assert row["cvar_pooled"] == pytest.approx(bad[:4].mean()) and row["worst"] == 0.0
+    assert (row["terminated"], row["terminated_lowest"], row["terminated_highest"]) == (0.5, 0.0, 1.0)
+    assert (row["seeds"], row["episodes"], row["cql_alpha"], row["shown"]) == (2, 40, 5.0, True)
+
+
+def test_safety_shows_headlines_and_the_values_of_cql_alpha_beside_them(tables):
+    safety = tables["safety"]
+    assert len(safety) == len(tables["table"])
+    shown = safety[safety["shown"] & (safety["dataset"] == "hopper/medium-v0")]
+    assert shown["method"].tolist() == [
+        "bc", *(f"cql cql_alpha={alpha} num_action_samples=10" for alpha in (0, 1, 10)),
+        "d3rlpy-cql cql_alpha=1", "d3rlpy-cql cql_alpha=10", "own-idea num_transitions=null", "sac",
+    ]  # fmt: skip
+    assert shown["cql_alpha"].tolist()[1:6] == [0, 1, 10, 1, 10]
+    # Five episodes: two of them ended early, the worst one is the tail.
+    assert shown["terminated"].tolist() == pytest.approx([0.4] * len(shown))
+    assert (shown["cvar"] < shown["score_mean"]).all()
+
+
 def test_a_sweep_keeps_the_other_axes_at_the_headline(tables):
     sweep = tables["sweep"]
     alpha = sweep[(sweep["axis"] == "cql_alpha") & (sweep["family"] == "cql")]
@@ -176,4 +264,5 @@ def test_a_suite_without_any_finished_run_has_tables_too(tmp_path):
     suite = make_suite(tmp_path)
     found = statistics.compute_statistics(*collect(suite, tmp_path))
     assert len(found["holes"]) == len(suite.runs())
-    assert (found["table"]["seeds"] == 0).all()
+    assert (found["table"]["seeds"] == 0).all() and (found["safety"]["seeds"] == 0).all()
+    assert found["diagnostics"].empty

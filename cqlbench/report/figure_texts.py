@@ -62,8 +62,8 @@ FIGURE_TEXTS = {
         "policy's, dashed minus that of actions drawn uniformly, both at states of the data and in the units it is "
         "trained in; the band runs from the lowest seed to the highest and the scale is logarithmic. CQL's penalty is "
         "there to widen this gap; below 0 the critic takes the policy's actions for better than those of the data.",
-        "Mean value of actions of the data minus that of actions of the policy and of uniform ones against updates, one "
-        "panel per dataset.",
+        "Mean value of actions of the data minus that of actions of the policy and of uniform ones, against updates, "
+        "one panel per dataset.",
     ),
     "off-data": FigureText(
         "Does the policy leave the data?",
