@@ -41,12 +41,12 @@ def action_values(curves: pd.DataFrame, peaks: pd.DataFrame) -> Figure:
     figure, panels = panel_grid([(method, state) for method in methods for state in states], columns=len(states))
     for (method, state), panel in panels.items():
         own, marks = (table[(table["method"] == method) & (table["state"] == state)] for table in (curves, peaks))
+        if state != states[0]:
+            panel.sharey(panels[method, states[0]])
         _lines(panel, own, marks, families[method])
         panel.set(title=f"{style.label(method, families[method])}: s = {state:g}", xlabel="action", xlim=(-1, 1))
-        if state == states[0]:
-            panel.set_ylabel("Q(s, a)")
-        else:
-            panel.sharey(panels[method, states[0]])
+    for method in methods:
+        panels[method, states[0]].set_ylabel("Q(s, a)")
     first = panels[methods[0], states[0]]
     first.plot([], [], "o-", color="0.3", label="learned Q of each seed, its peak")
     first.plot([], [], "--", color="0.3", label="true Q of its policy")
