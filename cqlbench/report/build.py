@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cqlbench import runs as run_files
 from cqlbench import style
@@ -19,6 +17,7 @@ from cqlbench.errors import UserError
 from cqlbench.figures import FOLDER as FIGURES
 from cqlbench.figures import figure_names
 from cqlbench.report.figure_texts import FIGURE_TEXTS, sweep_text
+from cqlbench.report.pages import REPORT, STYLE, embedded, environment, file_link, number, rows_of
 from cqlbench.runs import readable
 from cqlbench.scores import EPISODES, RUNS, SCORES, TRAINING, VALUES, read_table, write_table
 from cqlbench.statistics import CONFIDENCE, REPETITIONS, TAIL
@@ -26,9 +25,7 @@ from cqlbench.statistics import FOLDER as STATISTICS
 from cqlbench.suites import Suite
 from cqlbench.writers import write_text
 
-REPORT = "report.html"
 SUMMARY = "summary.md"
-HERE = Path(__file__).parent
 
 
 def write_report(suite: Suite, folder: Path, results: Path) -> Path:
@@ -45,40 +42,37 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
     table = read_table(folder / STATISTICS / "table.csv")
     measures = _measures(suite, read_table(folder / STATISTICS / "diagnostics.csv"))
     safety = read_table(folder / STATISTICS / "safety.csv")
-    costs = _rows(read_table(folder / COSTS))
+    costs = rows_of(read_table(folder / COSTS))
     surroundings = _surroundings(runs, results)
 
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"points": _points, "number": _number, "seconds": _seconds}
+    templates = environment(points=_points, number=number, seconds=_seconds)
     answer = {
         "suite": suite,
-        "claims": _rows(claims),
+        "claims": rows_of(claims),
         "datasets": suite.datasets,
         "headline": _headline(suite, table),
         "training_share": training_share(costs),
     }
-    write_text(folder / SUMMARY, environment.get_template(SUMMARY).render(answer))
-    page = environment.get_template("template.html").render(
+    write_text(folder / SUMMARY, templates.get_template(SUMMARY).render(answer))
+    page = templates.get_template("template.html").render(
         answer,
-        style=(HERE / "report.css").read_text(),
+        style=STYLE.read_text(),
         verdicts=claims["verdict"].value_counts().to_dict(),
         measures=measures,
         valueless=_valueless(table),
-        safety=_rows(safety[safety["shown"].astype(bool)]),
+        safety=rows_of(safety[safety["shown"].astype(bool)]),
         tail=f"{100 * TAIL:g} %",
-        settings_shown=_rows(table[~table["headline"]]),
+        settings_shown=rows_of(table[~table["headline"]]),
         label=style.label,
-        unfinished=_rows(runs[runs["status"] != "done"]),
-        left_out=_rows(holes[holes["status"] == "done"]),
-        warnings=_rows(runs.dropna(subset=["warning"])[["dataset", "warning"]].drop_duplicates()),
+        unfinished=rows_of(runs[runs["status"] != "done"]),
+        left_out=rows_of(holes[holes["status"] == "done"]),
+        warnings=rows_of(runs.dropna(subset=["warning"])[["dataset", "warning"]].drop_duplicates()),
         fingerprints=runs.groupby("code_fingerprint")["seed"].size().to_dict(),
         versions=runs.groupby("code_version")["seed"].size().to_dict(),
         hashes=runs.groupby("dataset")["dataset_hash"].first().to_dict(),
         costs=costs,
         trained=next(row for row in costs if row["work"] == "training"),
-        costs_of_runs=_rows(_costs_of_runs(runs)),
+        costs_of_runs=rows_of(_costs_of_runs(runs)),
         run_count=len(runs),
         confidence=f"{100 * CONFIDENCE:g} %",
         repetitions=REPETITIONS,
@@ -86,7 +80,7 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
         surroundings=surroundings,
         machines=[value for what, value, _ in surroundings if what == "cpu"],
         methods=_methods(suite),
-        files=[_file(folder, name) for name in _table_names(folder)],
+        files=[file_link(folder, name) for name in _table_names(folder)],
     )
     path = folder / REPORT
     write_text(path, page)
@@ -115,7 +109,7 @@ def _measures(suite: Suite, table: pd.DataFrame) -> list[dict[str, Any]]:
     for dataset in suite.datasets:
         for family in style.ordered(headline):
             method = headline[family].label
-            own = _rows(finals[(finals["dataset"] == dataset) & (finals["method"] == method)])
+            own = rows_of(finals[(finals["dataset"] == dataset) & (finals["method"] == method)])
             measures = {(row["start"], row["measure"]): row for row in own}
             rows.append({"dataset": dataset, "name": style.label(method, family), "measures": measures})
     return rows
@@ -176,8 +170,7 @@ def _figure(folder: Path, name: str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} does not exist. Draw it first with `cqlbench figures {folder}`.")
     text = FIGURE_TEXTS[name] if name in FIGURE_TEXTS else sweep_text(name.removeprefix("sweep-"))
-    image = base64.b64encode(path.read_bytes()).decode()
-    return {"name": name, "source": f"data:image/svg+xml;base64,{image}", **text._asdict()}
+    return {"name": name, "source": embedded(path, "image/svg+xml"), **text._asdict()}
 
 
 def _table_names(folder: Path) -> list[str]:
@@ -185,26 +178,9 @@ def _table_names(folder: Path) -> list[str]:
     return [SCORES, RUNS, VALUES, TRAINING, EPISODES, CLAIMS, COSTS, *statistics]
 
 
-def _file(folder: Path, name: str) -> dict[str, str]:
-    content = base64.b64encode((folder / name).read_bytes()).decode()
-    return {"name": name, "source": f"data:text/csv;base64,{content}"}
-
-
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dictionaries, None where a cell is empty."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
-
-
 def _points(score: float | None) -> str:
     """A 0-1 score as it is printed: x100, one decimal."""
     return "–" if score is None or pd.isna(score) else f"{100 * score:.1f}"
-
-
-def _number(value: float | None) -> str:
-    """A value in print: three significant digits, thousands told apart, a dash where there is none."""
-    if value is None or pd.isna(value):
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _seconds(value: float | None) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 HERE = Path(__file__).parent
-STYLE = "report.css"
+STYLE = HERE / "report.css"
 REPORT = "report.html"
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cqlbench.errors import UserError
 from cqlbench.figures import FOLDER as FIGURES
-from cqlbench.report.pages import HERE, REPORT, STYLE, embedded, environment, file_link, number, rows_of
+from cqlbench.report.pages import REPORT, STYLE, embedded, environment, file_link, number, rows_of
 from cqlbench.scores import read_table
 from cqlbench.theory.experiments import EXPERIMENTS
 from cqlbench.theory.statements import STATEMENTS
@@ -30,7 +30,7 @@ def write_theory_report(folder: Path) -> Path:
         environment(number=number, percent=_percent)
         .get_template("theory.html")
         .render(
-            style=(HERE / STYLE).read_text(),
+            style=STYLE.read_text(),
             verdicts=verdicts,
             classes=CLASSES,
             confidence=_percent(CONFIDENCE),
