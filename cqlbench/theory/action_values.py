@@ -74,8 +74,8 @@ class Truth(NamedTuple):
 def measure(suite: Suite, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The curves over the action axis, and a row per run and state about their peaks and the policy's actions.
 
-    A run that has not ended well has rows with its status and no numbers; a method without a value is left out.
-    Raises UserError where the suite has no run on `lqr1/medium-v0`, or one of them has not been made.
+    A run that has not ended well, or is missing, has rows with its status and no numbers; a method without a value is
+    left out. Raises UserError where that leaves no run on `lqr1/medium-v0`.
     """
     curves, peaks = [], []
     for method, run in suite.runs():
@@ -101,16 +101,17 @@ def measure(suite: Suite, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         own_curves, own_peaks = _measure_run(trained, behaviour)
         curves += [about | row for row in own_curves]
         peaks += [about | {"status": status} | row for row in own_peaks]
-    if not peaks:
-        raise UserError(f"{suite.name}: no method with a value on lqr1/medium-v0, where the true one is known.")
+    if not curves:
+        raise UserError(
+            f"{suite.name}: no finished run of a method with a value on lqr1/medium-v0, where the true one is known; "
+            "run a suite that has one, such as workflow/config/lqr.yaml."
+        )
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(peaks, columns=PEAK_COLUMNS)
 
 
 def _status(run: Run, results: Path) -> str:
     path = run.folder(results) / runs.STATUS
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: the run has not been made. Run the suite first.")
-    return json.loads(path.read_text())["status"]
+    return json.loads(path.read_text())["status"] if path.is_file() else "missing"
 
 
 def _measure_run(trained: Trained, behaviour: LinearPolicy) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
