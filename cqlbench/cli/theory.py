@@ -51,14 +51,10 @@ def figure(experiment: Experiment, folder: Folder) -> None:
 
 @theory.command(epilog="Example: cqlbench theory verdicts results/theory")
 def verdicts(folder: Folder) -> None:
-    """Count the violations of each theorem, with an exact interval, into DIR/verdicts.csv."""
-    from cqlbench.theory.verdicts import write_verdicts
+    """Count the violations of each theorem, with an exact interval, into DIR/verdicts.csv, and print them."""
+    from cqlbench.theory.verdicts import markdown, write_verdicts
 
-    for row in write_verdicts(folder).itertuples(index=False):
-        print(
-            f"theorem {row.theorem}, {row.dynamics}: {row.verdict}; {row.violations} violations in "
-            f"{row.condition_met} of {row.draws} draws that meet the condition"
-        )
+    print(markdown(write_verdicts(folder)), end="")
 
 
 @theory.command(epilog="Example: cqlbench theory report results/theory")

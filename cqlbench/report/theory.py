@@ -10,10 +10,9 @@ import pandas as pd
 from cqlbench.errors import UserError
 from cqlbench.figures import FOLDER as FIGURES
 from cqlbench.report.pages import REPORT, STYLE, embedded, environment, file_link, number, rows_of
-from cqlbench.scores import read_table
 from cqlbench.theory.experiments import EXPERIMENTS
 from cqlbench.theory.statements import STATEMENTS
-from cqlbench.theory.verdicts import CONFIDENCE, VERDICTS
+from cqlbench.theory.verdicts import CONFIDENCE, VERDICTS, read_verdicts
 from cqlbench.writers import write_text
 
 # What report.css calls the verdicts.
@@ -25,7 +24,7 @@ def write_theory_report(folder: Path) -> Path:
 
     Raises UserError where one of them has not been made yet.
     """
-    verdicts = rows_of(read_table(folder / VERDICTS))
+    verdicts = rows_of(read_verdicts(folder))
     page = (
         environment(number=number, percent=_percent)
         .get_template("theory.html")

@@ -134,7 +134,7 @@ def theorem_1(here: Draw) -> Iterator[Row]:
             drawn_alpha=drawn_alpha,
             as_printed=as_printed(drawn_alpha),
             as_printed_at_threshold=as_printed(paper_alpha),
-            too_low=_too_low(here, (truth - values(paper_alpha))[seen]),
+            **_said(here, truth[seen], values(paper_alpha)[seen]),
         )
 
     yield row("known", here.mdp, np.zeros_like(sampling_error))
@@ -165,9 +165,7 @@ def theorem_2(here: Draw) -> Iterator[Row]:
             least_divergence=float(differs.min()),
             **_judged(judge, paper_alpha, threshold, _smallest(naive - truth, naive - pushed)),
             as_printed=at_printed,
-            too_low=_too_low(here, truth - model.state_values(policy, paper_alpha * push))
-            if threshold < np.inf
-            else None,
+            **_said(here, truth, naive - paper_alpha * (naive - pushed) if paper_alpha < np.inf else None),
             lower_by_equation_1=float((truth - model.state_values(policy, full_push)).mean()),
             lower_by_equation_2=float((truth - pushed).mean()),
         )
@@ -202,6 +200,7 @@ def theorem_3(here: Draw) -> Iterator[Row]:
         paper_alpha = threshold * ABOVE or drawn_alpha
         truth = here.mdp.state_values(policy)
         naive, pushed = model.state_values(policy), model.state_values(policy, push)
+        estimate = naive - paper_alpha * (naive - pushed) if paper_alpha < np.inf else None
         printed = theorems.slowness(here.data, maximiser, policy, everywhere=True)
         return here.row(
             dynamics=dynamics,
@@ -211,7 +210,8 @@ def theorem_3(here: Draw) -> Iterator[Row]:
             margin=float(theorems.slowness(here.data, maximiser, policy).min()),
             printed_condition=bool(printed.min() >= -theorems.TOLERANCE),
             **_judged(judge, paper_alpha, threshold, _smallest(naive - truth, naive - pushed)),
-            highest=float((naive - truth - paper_alpha * (naive - pushed)).max()) if paper_alpha < np.inf else None,
+            **_said(here, truth, estimate),
+            highest=None if estimate is None else float((estimate - truth).max()),
         )
 
     yield row("known", here.mdp, np.zeros_like(sampling_error))
@@ -487,9 +487,15 @@ def _smallest(lacking: Array, push: Array) -> float:
     return max(map(theorems.quotient, lacking, push))
 
 
-def _too_low(here: Draw, shortfall: Array) -> float:
-    """How much too low a bound is on average, in R_max / (1 - gamma); beyond 2 no bound was needed to know it."""
-    return float(shortfall.mean() / here.mdp.value_limit)
+def _said(here: Draw, truth: Array, estimate: Array | None) -> Row:
+    """How much too low a bound is on average, in R_max / (1 - gamma), and whether it says nothing at all.
+
+    It says nothing where it is lower, on average, than any value can be. Both are unknown where there is no bound.
+    """
+    if estimate is None:
+        return {"too_low": None, "vacuous": None}
+    limit = here.mdp.value_limit
+    return {"too_low": float((truth - estimate).mean() / limit), "vacuous": bool(estimate.mean() < -limit)}
 
 
 def _iterate(step: Callable[[Array], Array]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,10 @@ def _row(experiment: str, dynamics: str, rows: pd.DataFrame) -> dict[str, Any]:
     for column in ("as_printed", "as_printed_at_threshold"):
         printed = rows[column].dropna() if column in rows else rows["verdict"].iloc[:0]
         row |= {f"{column}_tested": len(printed), f"{column}_violated": int((printed == VIOLATED).sum())}
+    if "vacuous" in rows and dynamics == "sampled":
+        row |= {"says_nothing": int(met["vacuous"].sum())}
+    if "promised_from" in rows:
+        row |= {"promises_an_improvement": int(met["promised_from"].notna().sum())}
     if "share" in rows:
         shares = met["share"].dropna()
         below = rows["holds_below"].dropna()
@@ -74,12 +79,49 @@ def _row(experiment: str, dynamics: str, rows: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
+COLUMNS = (
+    "theorem", "dynamics", "verdict", "condition met", "violations", "allowed", "needed / demanded alpha",
+    "bound says nothing", "violations as printed",
+)  # fmt: skip
+
+
+def markdown(verdicts: pd.DataFrame) -> str:
+    """verdicts.csv as a page shows it."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(_cells(row)) + " |" for row in verdicts.to_dict("records"))]) + "\n"
+
+
+def _cells(row: dict[Hashable, Any]) -> list[str]:
+    """A row of verdicts.csv as COLUMNS show it."""
+    printed = [
+        f"{row[f'{column}_violated']} of {row[f'{column}_tested']}{where}"
+        for column, where in (("as_printed", ""), ("as_printed_at_threshold", " at the threshold"))
+        if row["dynamics"] == "sampled" and row[f"{column}_tested"]
+    ]
+    loose = f"{row['share_median']:.2g} ({row['share_largest']:.2g})" if row["share_median"] > 0 else "–"
+    nothing = row["says_nothing"]
+    return [
+        row["theorem"],
+        row["dynamics"],
+        row["verdict"],
+        f"{row['condition_met']} of {row['draws']}",
+        f"{row['violations']} ({100 * row['low']:.1f} to {100 * row['high']:.1f} %)",
+        f"{100 * row['delta']:g} %",
+        loose,
+        "–" if nothing != nothing else f"{nothing:.0f} of {row['condition_met']}",
+        "; ".join(printed) or "–",
+    ]
+
+
 def write_verdicts(folder: Path) -> pd.DataFrame:
     """Judges every theorem's table in `folder` into verdicts.csv. Raises UserError where one has not been made."""
     import pandas as pd
 
-    verdicts = pd.DataFrame(
-        [row for experiment in DRAWN for row in judge(experiment, read_table(folder / f"{experiment}.csv"))]
-    )
-    write_table(verdicts, folder / VERDICTS)
-    return verdicts
+    rows = [row for experiment in DRAWN for row in judge(experiment, read_table(folder / f"{experiment}.csv"))]
+    write_table(pd.DataFrame(rows), folder / VERDICTS)
+    return read_verdicts(folder)
+
+
+def read_verdicts(folder: Path) -> pd.DataFrame:
+    """verdicts.csv of `folder`, the theorems by name. Raises UserError where it has not been made."""
+    return read_table(folder / VERDICTS).astype({"theorem": str})
