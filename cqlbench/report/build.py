@@ -41,7 +41,6 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
     holes = read_table(folder / STATISTICS / "holes.csv")
     table = read_table(folder / STATISTICS / "table.csv")
     measures = _measures(suite, read_table(folder / STATISTICS / "diagnostics.csv"))
-    safety = read_table(folder / STATISTICS / "safety.csv")
     costs = rows_of(read_table(folder / COSTS))
     surroundings = _surroundings(runs, results)
 
@@ -60,7 +59,7 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
         verdicts=claims["verdict"].value_counts().to_dict(),
         measures=measures,
         valueless=_valueless(table),
-        safety=rows_of(safety[safety["shown"].astype(bool)]),
+        safety=_safety(folder),
         tail=f"{100 * TAIL:g} %",
         settings_shown=rows_of(table[~table["headline"]]),
         label=style.label,
@@ -113,6 +112,14 @@ def _measures(suite: Suite, table: pd.DataFrame) -> list[dict[str, Any]]:
             measures = {(row["start"], row["measure"]): row for row in own}
             rows.append({"dataset": dataset, "name": style.label(method, family), "measures": measures})
     return rows
+
+
+def _safety(folder: Path) -> list[dict[str, Any]]:
+    """The rows of safety.csv to show, in the figures' order."""
+    table = read_table(folder / STATISTICS / "safety.csv")
+    rows = rows_of(table[table["shown"].astype(bool)])
+    families = style.ordered(table["family"])
+    return sorted(rows, key=lambda row: (row["dataset"], families.index(row["family"])))
 
 
 def _valueless(table: pd.DataFrame) -> list[str]:
