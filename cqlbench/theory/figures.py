@@ -120,7 +120,9 @@ def theorem_3(table: pd.DataFrame) -> Figure:
     right.set_xscale("symlog", linthresh=1e-3)
     right.set_yscale("symlog", linthresh=1e-3)
     right.set(
-        xlabel="margin of the condition, worst state (hollow: not met)", ylabel="estimate - truth, worst state, known"
+        xticks=[-1, -0.01, 0, 0.01, 1],
+        xlabel="margin of the condition, worst state (hollow: not met)",
+        ylabel="estimate - truth, worst state, known",
     )
     return _finish(figure, left, right)
 
