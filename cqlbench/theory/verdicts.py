@@ -6,6 +6,8 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cqlbench.scores import read_table, write_table
 from cqlbench.theory.experiments import DELTA, DRAWN
 from cqlbench.theory.theorems import VIOLATED
@@ -41,7 +43,8 @@ def judge(experiment: str, table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _row(experiment: str, dynamics: str, rows: pd.DataFrame) -> dict[str, Any]:
     met = rows[rows["condition"]]
-    unmet = rows[~rows["condition"]]
+    # Where a condition asks for an infinite alpha there is nothing to test.
+    unmet = rows[~rows["condition"]]["holds"].dropna().astype(bool)
     violations = int((met["verdict"] == VIOLATED).sum())
     low, high = clopper_pearson(violations, len(met))
     delta = 0.0 if dynamics == "known" or experiment in CERTAIN else DELTA
@@ -56,7 +59,8 @@ def _row(experiment: str, dynamics: str, rows: pd.DataFrame) -> dict[str, Any]:
         "low": low,
         "high": high,
         "delta": delta,
-        "unmet_and_failing": int((~unmet["holds"].dropna().astype(bool)).sum()),
+        "unmet_tested": len(unmet),
+        "unmet_failing": int((~unmet).sum()),
     }
     for column in ("as_printed", "as_printed_at_threshold"):
         printed = rows[column].dropna() if column in rows else rows["verdict"].iloc[:0]
@@ -69,7 +73,8 @@ def _row(experiment: str, dynamics: str, rows: pd.DataFrame) -> dict[str, Any]:
         shares = met["share"].dropna()
         below = rows["holds_below"].dropna()
         row |= {
-            "no_penalty_needed": int((met["smallest"] == 0).sum()),
+            "no_penalty_needed": int((rows["smallest"] == 0).sum()),
+            "no_alpha_works": int(np.isinf(rows["smallest"]).sum()),
             "share_median": shares.median(),
             "share_90_percent": shares.quantile(0.9),
             "share_largest": shares.max(),

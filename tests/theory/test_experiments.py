@@ -152,7 +152,7 @@ class TestVerdicts:
             table = self.table([VIOLATED] * count + [HELD] * (20 - count) + [NOT_MET] * 5)
             (row,) = judge("theorem-3.6", table)
             assert (row["violations"], row["condition_met"], row["draws"]) == (count, 20, 25)
-            assert (row["verdict"], row["unmet_and_failing"]) == (expected, 5)
+            assert (row["verdict"], row["unmet_failing"], row["unmet_tested"]) == (expected, 5, 5)
             assert row["low"] < count / 20 < row["high"]
 
     def test_where_nothing_is_left_to_chance_one_violation_is_too_many(self):
