@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cqlbench.errors import UserError
 from cqlbench.figures import FOLDER as FIGURES
 from cqlbench.report.pages import REPORT, STYLE, embedded, environment, file_link, number, rows_of
@@ -53,5 +51,5 @@ def _figure(folder: Path, experiment: str, verdicts: list[dict[str, Any]]) -> di
 
 
 def _percent(share: float) -> str:
-    """A share in print: as many digits as it takes, one decimal at most."""
-    return f"{100 * share:.1f} %" if not pd.isna(share) else "–"
+    """A share in print, with one decimal at most."""
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
