@@ -30,11 +30,12 @@ smoke: setup
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/config/smoke.yaml
 	@echo "The report: $(CURDIR)/results/suites/smoke/report.html"
 
-# Keeps a suite's tables and figures in git: make reference SUITE=quick
+# Keeps tables and figures in git: make reference SUITE=quick, or SUITE=theory and SUITE=paper, which are no suites.
 reference:
 	rm -rf results/reference/$(SUITE)
 	mkdir -p results/reference/$(SUITE)
-	cd results/suites/$(SUITE) && cp -r *.csv summary.md statistics figures $(CURDIR)/results/reference/$(SUITE)/
+	cd $(firstword $(wildcard results/suites/$(SUITE) results/$(SUITE))) && \
+		cp -r $$(ls -d *.csv *.md statistics figures 2> /dev/null) $(CURDIR)/results/reference/$(SUITE)/
 
 test: setup
 	$(BIN)/pytest
