@@ -76,7 +76,7 @@ STATEMENTS = {
         "mu, the softmax of the Q before, takes only actions that the data hold; states in which it is the "
         "behaviour are "
         "left out, they have no gap.",
-        "alpha_k > max over states of (true gap - gap of the unpenalised backup + what sampling may add) / "
+        "alpha_k > max over states of (true gap - gap of the true backup of CQL's Q + what sampling may add) / "
         "D_CQL(mu, behaviour), at least 0.",
         "E_behaviour[Q] - E_mu[Q] is larger for CQL's next iterate than for the true one, in every such state.",
         PRINTED

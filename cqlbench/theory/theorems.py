@@ -123,8 +123,8 @@ def theorem_4(
 ) -> Finding:
     """The next Q's gap between behaviour and mu is wider than the true one's, wherever the two policies differ.
 
-    `true_target` is the true backup of the true iterate, `target` that of CQL's iterate, `error` (S, A) what the
-    empirical backup of the latter may add; from `threshold_4` on.
+    `true_target` is the true backup of the true iterate, `target` the true backup of CQL's iterate, `error` (S, A) how
+    far CQL's own, empirical backup may be from `target`; from `threshold_4` on.
     """
     differ = differing(data, mu)
     condition = (

@@ -169,6 +169,19 @@ class TestTheorem4:
         without = theorems.threshold_4(data, mu, target, true_target, problem.nothing)
         assert theorems.threshold_4(data, mu, target, true_target, error) > without
 
+    def test_a_backup_that_errs_more_than_it_may_violates_it(self, problem):
+        data, mu, _, true_target = self.arguments(problem)
+        q = 2 * np.sin(np.arange(18.0)).reshape(6, 3)
+        target = problem.mdp.backup(q, mu)
+        span = float(np.ptp((mu * q).sum(1)))
+        for error, expected in (
+            (problem.nothing, VIOLATED),
+            (any_value_error(problem.mdp, data, DELTA, span), HELD),
+        ):
+            alpha = 1.001 * theorems.threshold_4(data, mu, target, true_target, error)
+            values = problem.model.backup(q, mu) - alpha * excess(mu, data.behaviour)
+            assert theorems.theorem_4(data, mu, target, true_target, values, alpha, error).verdict == expected
+
     def test_a_gap_that_stays_violates_it(self, problem):
         data, mu, target, true_target = self.arguments(problem)
         for values in (true_target, target + 5 * excess(mu, data.behaviour)):
