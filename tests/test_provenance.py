@@ -17,7 +17,7 @@ FLOORS = [
     ["accounting", "costs", "scores"],
     ["style", "statistics"],
     ["claims", "figures"],
-    ["report", "conformance", "bench", "theory"],
+    ["report", "conformance", "contract", "bench", "theory"],
     ["cli"],
 ]
 # What may be imported where: the only importer of each.

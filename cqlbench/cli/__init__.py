@@ -1,5 +1,5 @@
 """The command line: `cqlbench datasets | train | evaluate | retry | price | scores | statistics | figures | costs |
-report | value-table | action-values | action-value-figure | conformance | bench | theory`.
+report | value-table | action-values | action-value-figure | check-method | conformance | bench | theory`.
 
 Each room adds its own commands; what is slow to import is imported inside the command that needs it.
 """
@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import typer
 
-from cqlbench.cli import action_values, analysis, bench, conformance, datasets, paper, suites, theory, train
+from cqlbench.cli import action_values, analysis, bench, conformance, datasets, methods, paper, suites, theory, train
 from cqlbench.errors import UserError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for room in (datasets, train, suites, analysis, paper, action_values, conformance, bench, theory):
+for room in (datasets, train, suites, analysis, paper, action_values, methods, conformance, bench, theory):
     room.add_commands(app)
 
 

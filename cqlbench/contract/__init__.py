@@ -1,0 +1,1 @@
+"""Does a method of one's own keep the contract of `algorithms/algorithm.py`?"""
