@@ -33,12 +33,18 @@ def draw_figure(folder: Path) -> None:
 
 
 def action_values(curves: pd.DataFrame, peaks: pd.DataFrame) -> Figure:
-    """Every seed has its own lines: the critic's Q with its peak marked, and the true Q of its own policy."""
+    """Every seed has its own lines: the critic's Q with its peak marked, and the true Q of its own policy.
+
+    Without a finished run of a method with a value there are no panels, and the figure says so.
+    """
     families = curves.drop_duplicates("method").set_index("method")["family"].to_dict()
     order = style.ordered(families.values())
     methods = sorted(families, key=lambda method: (order.index(families[method]), method))
     states = sorted(curves["state"].unique())
     figure, panels = panel_grid([(method, state) for method in methods for state in states], columns=len(states))
+    if not panels:
+        figure.text(0.5, 0.5, "no finished run of a method with a value", ha="center", color="0.4")
+        return figure
     for (method, state), panel in panels.items():
         own, marks = (table[(table["method"] == method) & (table["state"] == state)] for table in (curves, peaks))
         if state != states[0]:

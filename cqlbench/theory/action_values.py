@@ -28,6 +28,7 @@ from cqlbench.seeding import seed_for
 from cqlbench.suites import Suite
 from cqlbench.theory.lqr import Grid, action_value, state_value
 
+DATASET = "lqr1/medium-v0"
 CURVES = "action-values.csv"
 PEAKS = "action-value-peaks.csv"
 EXPECTATIONS = "action-value-expectations.csv"
@@ -75,12 +76,17 @@ def measure(suite: Suite, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The curves over the action axis, and a row per run and state about their peaks and the policy's actions.
 
     A run that has not ended well, or is missing, has rows with its status and no numbers; a method without a value is
-    left out. Raises UserError where that leaves no run on `lqr1/medium-v0`.
+    left out. Raises UserError where the suite has no run on `lqr1/medium-v0`.
     """
+    task, kind = parse_id(DATASET)
+    if DATASET not in suite.datasets:
+        raise UserError(
+            f"{suite.name}: has no run on {DATASET}, where the true value is known; use a suite that has, such as "
+            "workflow/config/lqr.yaml."
+        )
     curves, peaks = [], []
     for method, run in suite.runs():
-        task, kind = parse_id(run.dataset)
-        if (task.name, kind) != ("lqr1", "medium"):
+        if run.dataset != DATASET:
             continue
         about = {
             "dataset": run.dataset,
@@ -101,11 +107,6 @@ def measure(suite: Suite, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         own_curves, own_peaks = _measure_run(trained, behaviour)
         curves += [about | row for row in own_curves]
         peaks += [about | {"status": status} | row for row in own_peaks]
-    if not curves:
-        raise UserError(
-            f"{suite.name}: no finished run of a method with a value on lqr1/medium-v0, where the true one is known; "
-            "run a suite that has one, such as workflow/config/lqr.yaml."
-        )
     return pd.DataFrame(curves, columns=CURVE_COLUMNS), pd.DataFrame(peaks, columns=PEAK_COLUMNS)
 
 

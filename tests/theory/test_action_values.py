@@ -172,7 +172,7 @@ def test_a_run_that_is_not_there_or_did_not_end_well(suite: Suite, results: Path
 
 def test_without_a_run_to_show_there_are_tables_and_a_figure_all_the_same(results: Path, tmp_path: Path) -> None:
     """A suite whose runs all failed, or whose methods have no value, ends with a report."""
-    (tmp_path / "valueless.yaml").write_text(SUITE.partition("  sac:")[0] + "  bc: {}\n")
+    (tmp_path / "valueless.yaml").write_text(SUITE.partition("common:")[0] + "methods: {bc: {}}\n")
     for suite_file, where in ((tmp_path / "valueless.yaml", results), (results / "small.yaml", tmp_path)):
         words = [str(suite_file), "--results", str(where), "--out", str(tmp_path)]
         assert CliRunner().invoke(app, ["action-values", *words]).exit_code == 0
