@@ -15,7 +15,7 @@ FLOORS = [
     ["training", "simulation", "evaluation", "diagnostics"],
     ["execution", "suites"],
     ["accounting", "costs", "scores"],
-    ["style", "statistics"],
+    ["style", "statistics", "comparison", "calibration", "score_files"],
     ["claims", "figures"],
     ["report", "conformance", "contract", "bench", "theory"],
     ["cli"],

@@ -1,5 +1,6 @@
 """The command line: `cqlbench datasets | train | evaluate | retry | price | scores | statistics | figures | costs |
-report | value-table | action-values | action-value-figure | check-method | conformance | bench | theory`.
+report | compare | compare-calibration | value-table | action-values | action-value-figure | check-method |
+conformance | bench | theory`.
 
 Each room adds its own commands; what is slow to import is imported inside the command that needs it.
 """
@@ -14,7 +15,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import typer
 
-from cqlbench.cli import action_values, analysis, bench, conformance, datasets, methods, paper, suites, theory, train
+from cqlbench.cli import (
+    action_values,
+    analysis,
+    bench,
+    compare,
+    conformance,
+    datasets,
+    methods,
+    paper,
+    suites,
+    theory,
+    train,
+)
 from cqlbench.errors import UserError
 
 app = typer.Typer(
@@ -24,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for room in (datasets, train, suites, analysis, paper, action_values, methods, conformance, bench, theory):
+for room in (datasets, train, suites, analysis, compare, paper, action_values, methods, conformance, bench, theory):
     room.add_commands(app)
 
 

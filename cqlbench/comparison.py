@@ -1,0 +1,323 @@
+"""One method against another on the same datasets and seeds: differences, their intervals, and a verdict in words.
+
+A verdict is Student's t test of the seed-wise differences, two-sided at 5 %, with Holm's correction over all
+comparisons made at once: the chance that any of them names a difference where there is none is 5 %. docs/comparing.md
+says where this was simulated to hold and where not. Scores are 0-1; only words are in points, x100.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cqlbench import runs, style
+from cqlbench.errors import UserError
+from cqlbench.scores import RUNS, SCORES, VALUES, read_table
+from cqlbench.statistics import CONFIDENCE, aggregates, final_scores, improvement, probability_of_improvement
+
+COMPARISON = "comparison.csv"
+# What `compare` reads: one row per run; `score` is empty where the run came to nothing, and `reason` says why.
+# `value_gap` is predicted minus true value, `cpu_seconds` what the training took; both may be empty.
+RUN_COLUMNS = ["dataset", "method", "seed", "score", "value_gap", "cpu_seconds", "reason"]
+COLUMNS = [
+    "dataset", "method", "reference", "seeds", "mean", "reference_mean", "difference", "low", "high", "p", "p_holm",
+    "probability_of_improvement", "power", "power_low", "power_high", "more_seeds_for_gain", "more_seeds_for_observed",
+    "value_gap", "reference_value_gap", "cpu_seconds", "reference_cpu_seconds", "missing", "verdict", "sentence",
+]  # fmt: skip
+
+# The true difference that a power is stated for, and the power that more seeds are counted for.
+GAIN = 0.10
+POWER = 0.80
+MAX_SEEDS = 100
+# Few seeds do not say how far seeds spread, so a power comes with the range that holds it in so many cases.
+SPREAD_CONFIDENCE = 0.80
+# Differences that vary less have no spread that a test could use: a seed that is not used looks like this.
+NO_SPREAD = 1e-9
+
+BETTER, WORSE, UNDECIDED, UNTESTABLE = "better", "worse", "no evidence either way", "cannot be judged"
+
+
+class PairedTest(NamedTuple):
+    """Student's t test and interval of a mean difference; NaN where there are fewer than two pairs or no spread."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    p: np.ndarray
+
+
+def paired_test(differences: np.ndarray) -> PairedTest:
+    """The test over the last axis, the seeds, of (..., seeds); `low` and `high` are at 95 %, uncorrected."""
+    seeds = differences.shape[-1]
+    mean = differences.mean(-1)
+    if seeds < 2:
+        nothing = np.full_like(mean, np.nan)
+        return PairedTest(mean, nothing, nothing, nothing, nothing)
+    deviation = differences.std(-1, ddof=1)
+    deviation = np.where(deviation < NO_SPREAD, np.nan, deviation)
+    error = deviation / np.sqrt(seeds)
+    half = stats.t.ppf(0.5 + CONFIDENCE / 2, seeds - 1) * error
+    return PairedTest(mean, deviation, mean - half, mean + half, 2 * stats.t.sf(np.abs(mean) / error, seeds - 1))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p values corrected over the last axis, (..., comparisons) (Holm 1979).
+
+    Any is below 5 % while all differences are zero in at most 5 % of cases, however the comparisons depend on each
+    other.
+    """
+    order = np.argsort(p, axis=-1)
+    count = p.shape[-1]
+    stepped = np.take_along_axis(p, order, -1) * (count - np.arange(count))
+    corrected = np.minimum(np.maximum.accumulate(stepped, -1), 1)
+    return np.take_along_axis(corrected, np.argsort(order, -1), -1)
+
+
+def power(seeds: Any, gain: Any, deviation: Any, comparisons: int = 1) -> Any:
+    """The chance of the verdict `better` where the true difference is `gain` and differences spread by `deviation`.
+
+    Of normal differences, by the noncentral t distribution. With several comparisons, at the level of Holm's first
+    step: the others can only help. Arguments broadcast.
+    """
+    critical = stats.t.ppf(1 - (1 - CONFIDENCE) / comparisons / 2, np.asarray(seeds) - 1)
+    return stats.nct.sf(critical, np.asarray(seeds) - 1, gain * np.sqrt(seeds) / deviation)
+
+
+def likely_spreads(seeds: int, deviation: Any) -> tuple[Any, Any, Any]:
+    """The true spread of normal differences, from the one seen: the low, middle and high of SPREAD_CONFIDENCE.
+
+    The middle is as often too small as too large; the spread seen is too small more often, by far with three seeds.
+    """
+    tail = (1 - SPREAD_CONFIDENCE) / 2
+    low, middle, high = (
+        deviation * np.sqrt((seeds - 1) / stats.chi2.ppf(part, seeds - 1)) for part in (1 - tail, 0.5, tail)
+    )
+    return low, middle, high
+
+
+def seeds_needed(gain: float, deviation: float, comparisons: int = 1) -> int | None:
+    """The fewest seeds with which `power` reaches POWER; None where MAX_SEEDS do not."""
+    seeds = np.arange(2, MAX_SEEDS + 1)
+    enough = seeds[power(seeds, abs(gain), deviation, comparisons) >= POWER]
+    return int(enough[0]) if len(enough) else None
+
+
+def compare(table: pd.DataFrame, method: str, references: list[str]) -> pd.DataFrame:
+    """One row of COLUMNS per dataset and reference, from a table of RUN_COLUMNS; Holm's correction is over all rows.
+
+    A run without a score, and the other method's run of the same seed, are left out and named in `missing`. Means,
+    value gaps and costs are over the pairs. `power` is that for a true difference of GAIN with the seeds at hand and
+    the middle of `likely_spreads`, `power_low` and `power_high` with its ends; `more_seeds_for_gain` and
+    `more_seeds_for_observed` are how many seeds are still needed to find GAIN, or the difference seen, with POWER at
+    the middle: empty where more than MAX_SEEDS are. Raises UserError for a method that is not there.
+    """
+    known = sorted(table["method"].unique())
+    for name in (method, *references):
+        if name not in known:
+            raise UserError(f"method: {name!r} is not among the methods with runs: {', '.join(known)}.")
+    rows = [
+        _compare_on(dataset, here, method, reference)
+        for dataset, here in table.groupby("dataset")
+        for reference in references
+    ]
+    found = pd.DataFrame(rows)
+    testable = found["p"].notna()
+    found["p_holm"] = np.nan
+    found.loc[testable, "p_holm"] = holm(found.loc[testable, "p"].to_numpy())
+    comparisons = int(testable.sum())
+    judged = [_judge(row, comparisons) for row in found.to_dict("records")]
+    return pd.concat([found, pd.DataFrame(judged)], axis=1)[COLUMNS].astype(
+        {"more_seeds_for_gain": "Int64", "more_seeds_for_observed": "Int64"}
+    )
+
+
+def summarise(table: pd.DataFrame, method: str, references: list[str]) -> list[str]:
+    """Over all datasets on which every one of these methods has a score: each IQM, and the probability of improvement.
+
+    One sentence each, with stratified-bootstrap intervals; of a method's seeds, those it has on all these datasets.
+    """
+    scored = table.dropna(subset="score")
+    names = [method, *references]
+    wide = {
+        name: scored[scored["method"] == name].pivot(index="seed", columns="dataset", values="score") for name in names
+    }
+    shared = sorted(set.intersection(*(set(matrix.columns) for matrix in wide.values())))
+    if not shared:
+        return ["No dataset has a score of every method: nothing can be said over all of them."]
+    matrices = {name: matrix[shared].dropna() for name, matrix in wide.items()}
+    over = "1 dataset" if len(shared) == 1 else f"{len(shared)} datasets"
+    iqms = aggregates(matrices).query("statistic == 'IQM'").set_index("method")
+    sentences = [
+        f"IQM over {over}: "
+        + ", ".join(f"{_name(name)} {_points(iqms.loc[name, ['estimate', 'low', 'high']], '')}" for name in names)
+        + "."
+    ]
+    chances = improvement(matrices).set_index(["x", "y"])
+    for reference in references:
+        row = chances.loc[(method, reference)]
+        interval = "" if np.isnan(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
+        sentences.append(
+            f"Probability that a run of {_name(method)} beats one of {_name(reference)}: "
+            f"{row['probability']:.2f}{interval}."
+        )
+    return sentences
+
+
+def runs_of_suite(folder: Path, results: Path) -> pd.DataFrame:
+    """The headline methods' runs in a suite's folder as RUN_COLUMNS, `method` being the family; further `dataset_hash`,
+    `updates`, `episodes` and `code_fingerprint`.
+
+    `cpu_seconds` is read from the run folders below `results`, and empty where they are not there.
+    """
+    planned, scores = read_table(folder / RUNS), read_table(folder / SCORES)
+    finals = final_scores(scores, planned, read_table(folder / VALUES)).rename(columns={"difference_mean": "value_gap"})
+    keys = ["dataset", "method", "seed"]
+    table = planned[planned["headline"].astype(bool)].merge(finals[[*keys, "score", "value_gap"]], on=keys, how="left")
+    episodes = scores[[*keys, "episodes"]].drop_duplicates(keys)
+    table = table.merge(episodes, on=keys, how="left").assign(
+        method=table["family"],
+        cpu_seconds=[_training_seconds(Path(results, run)) for run in table["folder"]],
+        reason=table["status"].where(table["reason"].isna(), table["status"] + ": " + table["reason"].astype(str)),
+    )
+    return table[[*RUN_COLUMNS, "dataset_hash", "updates", "episodes", "code_fingerprint"]]
+
+
+def markdown(comparison: pd.DataFrame) -> str:
+    """The table for people: scores and differences in points, then every verdict as a sentence."""
+    head = ["dataset", "method", "mean", "against", "mean", "difference (95 %)", "P(improvement)", "value gap", "CPU s"]
+    lines = ["| " + " | ".join([*head, "verdict"]) + " |", "|" + " --- |" * (len(head) + 1)]
+    for row in comparison.to_dict("records"):
+        cells = [
+            row["dataset"],
+            _name(row["method"]),
+            _number(100 * row["mean"]),
+            _name(row["reference"]),
+            _number(100 * row["reference_mean"]),
+            _points((row["difference"], row["low"], row["high"])),
+            _number(row["probability_of_improvement"], 2),
+            f"{_number(row['value_gap'])} / {_number(row['reference_value_gap'])}",
+            f"{_number(row['cpu_seconds'])} / {_number(row['reference_cpu_seconds'])}",
+            f"**{row['verdict']}**",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in comparison["sentence"])]) + "\n"
+
+
+def _compare_on(dataset: str, here: pd.DataFrame, method: str, reference: str) -> dict[str, Any]:
+    """What the numbers say, before any correction."""
+    own, other = (here[here["method"] == name].set_index("seed") for name in (method, reference))
+    seeds = sorted(set(own.index) | set(other.index))
+    own, other = own.reindex(seeds), other.reindex(seeds)
+    paired = own["score"].notna() & other["score"].notna()
+    missing = [
+        f"seed {seed} of {_name(name)} ({side.loc[seed, 'reason'] if pd.notna(side.loc[seed, 'reason']) else 'no run'})"
+        for name, side in ((method, own), (reference, other))
+        for seed in seeds
+        if pd.isna(side.loc[seed, "score"])
+    ]
+    own, other = own[paired], other[paired]
+    row = {
+        "dataset": dataset,
+        "method": method,
+        "reference": reference,
+        "seeds": len(own),
+        "missing": "; ".join(missing),
+    }
+    for prefix, side in (("", own), ("reference_", other)):
+        row |= {f"{prefix}{key}": side[key].mean() for key in ("value_gap", "cpu_seconds")}
+        row[f"{prefix}mean"] = side["score"].mean()
+    if own.empty:
+        nothing = ("difference", "deviation", "low", "high", "p", "probability_of_improvement")
+        return row | dict.fromkeys(nothing, np.nan)
+    x, y = own["score"].to_numpy(float), other["score"].to_numpy(float)
+    test = paired_test(x - y)
+    return row | {
+        "difference": float(test.mean),
+        "deviation": float(test.deviation),
+        "low": float(test.low),
+        "high": float(test.high),
+        "p": float(test.p),
+        "probability_of_improvement": float(probability_of_improvement(x[:, None], y[:, None])[0]),
+    }
+
+
+def _judge(row: dict[str, Any], comparisons: int) -> dict[str, Any]:
+    """The verdict, what more seeds would do, and both in words."""
+    method, reference, seeds = _name(row["method"]), _name(row["reference"]), row["seeds"]
+    on = f"on {row['dataset']}"
+    nothing = dict.fromkeys(["power", "power_low", "power_high", "more_seeds_for_gain", "more_seeds_for_observed"])
+    left_out = f" Left out, each with its pair: {row['missing']}." if row["missing"] else ""
+    if np.isnan(row["p"]):
+        why = (
+            f"{seeds} seed{'s' * (seeds != 1)} of both; a spread needs two"
+            if seeds < 2
+            else "the difference is the same in every seed; check that the seeds are used"
+        )
+        sentence = f"Whether {method} is better than {reference} {on} cannot be judged: {why}.{left_out}"
+        return nothing | {"verdict": UNTESTABLE, "sentence": sentence}
+
+    significant = row["p_holm"] < 1 - CONFIDENCE
+    verdict = UNDECIDED if not significant else BETTER if row["difference"] > 0 else WORSE
+    corrected = f"p = {row['p_holm']:.2g}" + (f" corrected for {comparisons} comparisons" if comparisons > 1 else "")
+    seen = (
+        f"{_points((row['difference'], row['low'], row['high']))} points over {seeds} seeds "
+        f"(in brackets the 95 % interval), {corrected}"
+    )
+    if significant:
+        sentence = f"{method} is {verdict} than {reference} {on}: {seen}."
+    else:
+        sentence = f"No evidence either way between {method} and {reference} {on}: {seen}."
+        if row["p"] < 1 - CONFIDENCE:
+            sentence += " The interval alone excludes zero; the correction takes it back."
+    spread_low, spread, spread_high = likely_spreads(seeds, row["deviation"])
+    chances = {
+        key: float(power(seeds, GAIN, of, comparisons))
+        for key, of in (("power", spread), ("power_low", spread_high), ("power_high", spread_low))
+    }
+    more = {}
+    for key, gain in (("more_seeds_for_gain", GAIN), ("more_seeds_for_observed", row["difference"])):
+        needed = seeds_needed(gain, spread, comparisons)
+        more[key] = None if needed is None else max(needed - seeds, 0)
+    if verdict == UNDECIDED:
+        sentence += (
+            f" From the spread seen, {seeds} seeds find a true gain of {100 * GAIN:g} points in "
+            f"{100 * chances['power']:.0f} % of cases ({100 * chances['power_low']:.0f} to "
+            f"{100 * chances['power_high']:.0f} %); {_more(more['more_seeds_for_gain'], seeds)} would make it "
+            f"{100 * POWER:g} %. Should the true difference be the one seen, "
+            f"{_more(more['more_seeds_for_observed'], seeds)} would show it as often."
+        )
+    return {**chances, **more, "verdict": verdict, "sentence": sentence + left_out}
+
+
+def _more(seeds: int | None, present: int) -> str:
+    if seeds is None:
+        return f"more than {MAX_SEEDS - present} more seeds"
+    return f"{seeds} more seed{'s' * (seeds != 1)}" if seeds else "the present seeds"
+
+
+def _training_seconds(folder: Path) -> float:
+    path = folder / runs.TIMING
+    return json.loads(path.read_text()).get("cpu_seconds_training", np.nan) if path.is_file() else np.nan
+
+
+def _name(family: str) -> str:
+    return style.label(family, family)
+
+
+def _number(value: float, digits: int = 1) -> str:
+    return "-" if pd.isna(value) else f"{value:,.{digits}f}"
+
+
+def _points(estimate: Any, sign: str = "+") -> str:
+    """Estimate, low and high, as points."""
+    middle, low, high = (100 * float(value) for value in estimate)
+    if np.isnan(middle):
+        return "-"
+    interval = "" if np.isnan(low) else f" ({low:{sign}.1f} to {high:{sign}.1f})"
+    return f"{middle:{sign}.1f}{interval}"

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+from synthetic_runs import make_results, make_suite
+
+from cqlbench import comparison
+from cqlbench.comparison import RUN_COLUMNS, compare
+from cqlbench.errors import UserError
+from cqlbench.scores import (
+    RUNS,
+    SCORES,
+    VALUES,
+    collect_runs,
+    collect_scores,
+    collect_values,
+    write_table,
+)
+
+FINITE = st.floats(-1, 2, allow_nan=False)
+
+
+def runs_table(**methods: dict[str, list[float]]) -> pd.DataFrame:
+    """RUN_COLUMNS of seeds 0, 1, ...: runs_table(mine={"d": [0.1, 0.2]})."""
+    rows = [
+        (dataset, method, seed, score, 10.0, 5.0, "failed: no memory" if np.isnan(score) else "done")
+        for method, datasets in methods.items()
+        for dataset, scores in datasets.items()
+        for seed, score in enumerate(scores)
+    ]
+    return pd.DataFrame(rows, columns=RUN_COLUMNS)
+
+
+def test_the_test_agrees_with_scipy():
+    x, y = np.random.default_rng(0).normal(size=(2, 6))
+    found, expected = comparison.paired_test(x - y), stats.ttest_rel(x, y)
+    assert found.p == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval()
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_holm_by_hand():
+    # 0.01 x 3; 0.02 x 2; 0.04 x 1 is no less than the one before it.
+    assert comparison.holm(np.array([0.04, 0.01, 0.02])) == pytest.approx([0.04, 0.03, 0.04])
+    assert comparison.holm(np.array([0.6, 0.9])) == pytest.approx([1, 1])
+
+
+@given(hnp.arrays(float, st.integers(1, 8), elements=st.floats(1e-6, 1)))
+def test_holm_lies_between_no_correction_and_bonferroni(p):
+    corrected = comparison.holm(p)
+    assert (corrected >= p).all() and (corrected <= np.minimum(1, len(p) * p) + 1e-12).all()
+    assert (np.diff(corrected[np.argsort(p)]) >= 0).all()
+
+
+def test_power_agrees_with_simulated_tests():
+    generator = np.random.default_rng(1)
+    tests = comparison.paired_test(0.1 + 0.07 * generator.standard_normal((20_000, 5)))
+    assert np.mean((tests.p < 0.05) & (tests.mean > 0)) == pytest.approx(comparison.power(5, 0.1, 0.07), abs=0.01)
+
+
+def test_seeds_needed_is_the_first_that_is_enough():
+    needed = comparison.seeds_needed(0.1, 0.07)
+    assert comparison.power(needed, 0.1, 0.07) >= comparison.POWER > comparison.power(needed - 1, 0.1, 0.07)
+    assert comparison.seeds_needed(-0.1, 0.07) == needed
+    assert comparison.seeds_needed(0.1, 0.07, comparisons=4) > needed
+    assert comparison.seeds_needed(0.001, 0.07) is None
+
+
+def test_verdicts():
+    table = runs_table(
+        mine={"up": [0.6, 0.61, 0.62], "down": [0.1, 0.11, 0.1], "level": [0.5, 0.3, 0.45]},
+        cql={"up": [0.3, 0.32, 0.31], "down": [0.4, 0.42, 0.43], "level": [0.35, 0.46, 0.41]},
+    )
+    found = compare(table, "mine", ["cql"]).set_index("dataset")
+    assert dict(found["verdict"]) == {"up": "better", "down": "worse", "level": "no evidence either way"}
+    assert found.loc["up", "difference"] == pytest.approx(0.3)
+    assert found.loc["up", "probability_of_improvement"] == 1
+    assert found.loc["up", "sentence"].startswith("mine is better than CQL on up: +30.0 (")
+    level = found.loc["level"]
+    assert level["low"] < 0 < level["high"]
+    assert level["power_low"] < level["power"] < level["power_high"]
+    assert f"{level['more_seeds_for_gain']} more seeds would make it 80 %" in level["sentence"]
+
+
+def test_correction_is_over_everything_compared_at_once():
+    # Alone p is 0.02; beside two others that show nothing it is three times that.
+    mine = {"a": [0.5, 0.58, 0.55]}
+    cql = {"a": [0.40, 0.42, 0.41]}
+    alone = compare(runs_table(mine=mine, cql=cql), "mine", ["cql"])
+    others = {"b": [0.5, 0.3, 0.45], "c": [0.4, 0.3, 0.2]}
+    others_of_cql = {"b": [0.35, 0.46, 0.41], "c": [0.2, 0.3, 0.41]}
+    together = compare(runs_table(mine=mine | others, cql=cql | others_of_cql), "mine", ["cql"])
+    assert alone["p"][0] == together["p"][0] < 0.05
+    assert together["p_holm"][0] == pytest.approx(3 * alone["p_holm"][0])
+    assert (alone["verdict"][0], together["verdict"][0]) == ("better", "no evidence either way")
+    assert "the correction takes it back" in together["sentence"][0]
+
+
+def test_a_failed_run_is_named_and_leaves_with_its_pair():
+    table = runs_table(mine={"d": [0.6, np.nan, 0.62, 0.6]}, cql={"d": [0.3, 0.9, 0.31, 0.33]})
+    row = compare(table, "mine", ["cql"]).iloc[0]
+    assert row["seeds"] == 3 and row["reference_mean"] == pytest.approx((0.3 + 0.31 + 0.33) / 3)
+    assert row["missing"] == "seed 1 of mine (failed: no memory)"
+    assert row["missing"] in row["sentence"] and row["verdict"] == "better"
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        ([0.5], "1 seed of both"),
+        ([np.nan, np.nan], "0 seeds of both"),
+        ([0.4, 0.5, 0.6], "the same in every seed"),
+    ],
+)
+def test_what_cannot_be_judged_says_why(scores, why):
+    table = runs_table(mine={"d": scores}, cql={"d": [0.3, 0.4, 0.5]})
+    row = compare(table, "mine", ["cql"]).iloc[0]
+    assert row["verdict"] == "cannot be judged" and why in row["sentence"]
+    assert np.isnan(row["p_holm"])
+    assert "cannot be judged" in comparison.markdown(compare(table, "mine", ["cql"]))
+
+
+def test_what_cannot_be_judged_costs_the_others_no_correction():
+    scores = {"mine": {"a": [0.5, 0.58, 0.55], "b": [0.1]}, "cql": {"a": [0.40, 0.42, 0.41], "b": [0.2]}}
+    found = compare(runs_table(**scores), "mine", ["cql"])
+    assert found["p_holm"][0] == found["p"][0]
+
+
+@given(hnp.arrays(float, (2, 2, 4), elements=FINITE), st.randoms(use_true_random=False))
+def test_order_of_rows_has_no_influence_and_exchange_turns_the_sign(scores, random):
+    table = runs_table(
+        **{name: {f"d{d}": list(scores[m, d]) for d in range(2)} for m, name in enumerate(("mine", "cql"))}
+    )
+    order = list(range(len(table)))
+    random.shuffle(order)
+    found = compare(table, "mine", ["cql"])
+    pd.testing.assert_frame_equal(found, compare(table.iloc[order], "mine", ["cql"]))
+    turned = compare(table, "cql", ["mine"])
+    np.testing.assert_array_equal(found["difference"], -turned["difference"])
+    np.testing.assert_array_equal(found["p_holm"], turned["p_holm"])
+
+
+def test_several_references():
+    scores = dict(product(["mine", "cql", "bc"], [{"d": [0.1, 0.2, 0.25]}]))
+    scores["mine"] = {"d": [0.15, 0.2, 0.35]}
+    found = compare(runs_table(**scores), "mine", ["cql", "bc"])
+    assert list(found["reference"]) == ["cql", "bc"]
+    np.testing.assert_allclose(found["p_holm"], np.minimum(1, 2 * found["p"]))
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(UserError, match="'sac' is not among the methods with runs: cql, mine"):
+        compare(runs_table(mine={"d": [0.1]}, cql={"d": [0.2]}), "mine", ["sac"])
+
+
+def test_summary_over_datasets(monkeypatch):
+    monkeypatch.setattr("cqlbench.statistics.REPETITIONS", 100)
+    table = runs_table(
+        mine={"a": [0.6, 0.7, 0.65], "b": [0.5, 0.4, 0.6], "c": [0.9, 0.9, 0.9]},
+        cql={"a": [0.3, 0.2, 0.25], "b": [0.1, 0.2, np.nan]},
+    )
+    iqm, chance = comparison.summarise(table, "mine", ["cql"])
+    # The mean of 0.5, 0.6, 0.6 and 0.65.
+    assert iqm.startswith("IQM over 2 datasets: mine 58.8 (")
+    assert chance.startswith("Probability that a run of mine beats one of CQL: 1.00 (")
+    nothing = comparison.summarise(runs_table(mine={"a": [0.1]}, cql={"b": [0.2]}), "mine", ["cql"])
+    assert nothing == ["No dataset has a score of every method: nothing can be said over all of them."]
+
+
+def test_a_suites_runs_are_read_with_their_failures(tmp_path):
+    suite = make_suite(tmp_path)
+    make_results(suite, tmp_path)
+    folder = tmp_path / "suites" / suite.name
+    collected = ((RUNS, collect_runs), (SCORES, collect_scores), (VALUES, collect_values))
+    for name, collector in collected:
+        write_table(collector(suite, tmp_path), folder / name)
+    table = comparison.runs_of_suite(folder, tmp_path)
+    # Of a sweep, the headline setting alone.
+    assert len(table) == len({(method.family) for method in suite.methods}) * len(suite.datasets) * len(suite.seeds)
+    found = compare(table, "own-idea", ["cql", "sac", "bc"]).set_index(["dataset", "reference"])
+    broken = found.loc[("hopper/random-expert-v0", "sac")]
+    assert broken["seeds"] == 2 and "seed 1 of SAC (failed: ValueError" in broken["missing"]
+    assert "seed 2 of BC (missing)" in found.loc[("hopper/medium-v0", "bc"), "missing"]
+    assert found.loc[("hopper/medium-v0", "sac"), "reference_value_gap"] > 1e4
+    assert (found["cpu_seconds"] == 50).all()
