@@ -218,10 +218,10 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(beside, index=False, lineterminator="\n")
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """The table that `write_table` wrote. Raises UserError where it is not there."""
+def read_table(path: Path, made_by: str = "`cqlbench scores` or `cqlbench statistics`") -> pd.DataFrame:
+    """The table that `write_table` wrote. Raises UserError where it is not there, naming what makes it."""
     if not path.is_file():
-        raise UserError(f"{path} does not exist. Make it first with `cqlbench scores` or `cqlbench statistics`.")
+        raise UserError(f"{path} does not exist. Make it first with {made_by}.")
     text = {
         "reason": object,
         "warning": object,

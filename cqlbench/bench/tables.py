@@ -33,7 +33,7 @@ def write_rows(rows: Sequence[Any], path: Path) -> None:
 
 def read_rows(path: Path) -> list[Row]:
     """bench.csv. Raises UserError where it is not there."""
-    return [Row(*values) for values in read_table(path).itertuples(index=False)]
+    return [Row(*values) for values in read_table(path, "`cqlbench bench`").itertuples(index=False)]
 
 
 def cells(row: Row) -> tuple[str, ...]:

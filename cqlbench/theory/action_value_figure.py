@@ -26,7 +26,7 @@ def draw_figure(folder: Path) -> None:
 
     Raises UserError where they have not been made.
     """
-    curves, peaks = (read_table(folder / name) for name in (CURVES, PEAKS))
+    curves, peaks = (read_table(folder / name, "`cqlbench action-values`") for name in (CURVES, PEAKS))
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     with drawing_style():
         save_figure(action_values(curves, peaks), folder / FOLDER, NAME)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cqlbench.errors import UserError
+from cqlbench.scores import read_table
 from cqlbench.seeding import generator_for
 from cqlbench.theory import theorems
 from cqlbench.theory.bounds import any_value_error, fixed_policy_error, fixed_value_error
@@ -30,6 +32,9 @@ from cqlbench.theory.iterates import (
 )
 from cqlbench.theory.mdps import FAMILIES, FORWARD, JUMP, Array, Mdp, cells, chain, gridworld, one_hot, soft_policy
 from cqlbench.theory.theorems import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row = dict[str, Any]
 
@@ -450,8 +455,7 @@ def rows_of(experiment: str, draws: int = DRAWS, families: Sequence[str] = DRAWN
 
     Raises UserError for an experiment or a family that there is not.
     """
-    if experiment not in EXPERIMENTS:
-        raise UserError(f"no experiment is called {experiment!r}; the experiments are {', '.join(EXPERIMENTS)}.")
+    _require_known(experiment)
     for family in families:
         if family not in FAMILIES:
             raise UserError(f"no family of MDPs is called {family!r}; the families are {', '.join(FAMILIES)}.")
@@ -460,6 +464,20 @@ def rows_of(experiment: str, draws: int = DRAWS, families: Sequence[str] = DRAWN
         return
     for number in range(draws):
         yield from DRAWN[experiment](draw(experiment, number, families))
+
+
+def read_experiment(experiment: str, folder: Path) -> pd.DataFrame:
+    """The table of one of EXPERIMENTS in `folder`.
+
+    Raises UserError for an experiment that there is not, and where its table has not been made.
+    """
+    _require_known(experiment)
+    return read_table(folder / f"{experiment}.csv", f"`cqlbench theory run {experiment} --out {folder}`")
+
+
+def _require_known(experiment: str) -> None:
+    if experiment not in EXPERIMENTS:
+        raise UserError(f"no experiment is called {experiment!r}; the experiments are {', '.join(EXPERIMENTS)}.")
 
 
 def _judged(judge: Callable[[float], Finding], paper_alpha: float, threshold: float, smallest: float) -> Row:

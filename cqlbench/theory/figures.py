@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cqlbench.figures.draw import FOLDER, drawing_style, save_figure
 from cqlbench.figures.panels import legend, panel_grid
-from cqlbench.scores import read_table
 from cqlbench.style import OTHERS
+from cqlbench.theory.experiments import read_experiment
 from cqlbench.theory.mdps import MAP
 from cqlbench.theory.theorems import NOT_MET, VIOLATED
 
@@ -23,8 +23,8 @@ ARROWS = "↑→↓←"
 
 
 def draw_figure(experiment: str, folder: Path) -> None:
-    """Draws `folder`/<experiment>.csv into `folder`/figures. Raises UserError where the table has not been made."""
-    table = read_table(folder / f"{experiment}.csv")
+    """Draws `folder`/<experiment>.csv into `folder`/figures. Raises UserError as `read_experiment` does."""
+    table = read_experiment(experiment, folder)
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     with drawing_style():
         save_figure(DRAWINGS[experiment](table), folder / FOLDER, experiment)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cqlbench.scores import read_table, write_table
-from cqlbench.theory.experiments import DELTA, DRAWN
+from cqlbench.theory.experiments import DELTA, DRAWN, read_experiment
 from cqlbench.theory.theorems import VIOLATED
 
 if TYPE_CHECKING:
@@ -122,11 +122,11 @@ def write_verdicts(folder: Path) -> pd.DataFrame:
     """Judges every theorem's table in `folder` into verdicts.csv. Raises UserError where one has not been made."""
     import pandas as pd
 
-    rows = [row for experiment in DRAWN for row in judge(experiment, read_table(folder / f"{experiment}.csv"))]
+    rows = [row for experiment in DRAWN for row in judge(experiment, read_experiment(experiment, folder))]
     write_table(pd.DataFrame(rows), folder / VERDICTS)
     return read_verdicts(folder)
 
 
 def read_verdicts(folder: Path) -> pd.DataFrame:
     """verdicts.csv of `folder`, the theorems by name. Raises UserError where it has not been made."""
-    return read_table(folder / VERDICTS).astype({"theorem": str})
+    return read_table(folder / VERDICTS, f"`cqlbench theory verdicts {folder}`").astype({"theorem": str})

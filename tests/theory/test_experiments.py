@@ -136,11 +136,21 @@ def test_a_mistake_is_told_what_is_allowed(experiment, families, words):
         list(rows_of(experiment, 1, families))
 
 
-def test_what_is_missing_is_named(tmp_path):
-    for words in (["verdicts", tmp_path], ["report", tmp_path], ["figure", "gridworld", tmp_path]):
-        result = CliRunner().invoke(app, ["theory", *map(str, words)])
+def test_what_is_missing_is_named_with_what_makes_it(tmp_path):
+    for words, maker in (
+        (["verdicts"], "theory run theorem-3.1 --out"),
+        (["report"], "theory verdicts"),
+        (["figure", "gridworld"], "theory run gridworld --out"),
+    ):
+        result = CliRunner().invoke(app, ["theory", *words, str(tmp_path)])
         assert isinstance(result.exception, UserError)
-        assert str(tmp_path) in str(result.exception)
+        assert f"`cqlbench {maker} {tmp_path}`" in str(result.exception)
+
+
+def test_no_figure_of_another_table(made):
+    result = CliRunner().invoke(app, ["theory", "figure", "verdicts", str(made)])
+    assert isinstance(result.exception, UserError)
+    assert "gridworld" in str(result.exception)
 
 
 class TestVerdicts:
