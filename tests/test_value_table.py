@@ -83,3 +83,10 @@ def test_the_page_shows_differences_and_tells_what_is_not_there(suites, tmp_path
 def test_a_suite_without_statistics_is_named(suites, tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         value_table([suite_of(tmp_path, "nowhere", SOME, ["hopper/medium-v0"])], tmp_path)
+
+
+def test_one_name_for_two_budgets_is_refused(suites, tmp_path):
+    content = yaml.safe_load((tmp_path / "wide.yaml").read_text())
+    (tmp_path / "longer.yaml").write_text(yaml.safe_dump(content | {"name": "longer", "protocol": {"updates": 20_000}}))
+    with pytest.raises(UserError, match="sac on hopper/medium-v0 .* longer than in whole"):
+        value_table([suites[0], load_suite(tmp_path / "longer.yaml")], tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cqlbench import style
+from cqlbench.errors import UserError
 from cqlbench.report.pages import number
 from cqlbench.scores import read_table, write_table
 from cqlbench.statistics import FOLDER
@@ -39,8 +40,10 @@ def value_table(suites: Sequence[Suite], results: Path) -> pd.DataFrame:
     """COLUMNS, one row per method and dataset, both in the order in which the suites name them.
 
     Means over seeds of the last evaluation at states of the data, and Student's interval of the difference. What two
-    suites share are the same runs; it is taken from the first. Empty for a method that has no value.
+    suites share is taken from the first. Empty for a method that has no value. Raises UserError where two suites call
+    different runs by one name.
     """
+    _require_same_runs(suites)
     parts = [
         read_table(Path(results) / "suites" / suite.name / FOLDER / "table.csv").assign(suite=suite.name)
         for suite in suites
@@ -53,6 +56,19 @@ def value_table(suites: Sequence[Suite], results: Path) -> pd.DataFrame:
     return table.sort_values(list(orders), key=lambda column: column.map(orders[str(column.name)]), ignore_index=True)[
         COLUMNS
     ]
+
+
+def _require_same_runs(suites: Sequence[Suite]) -> None:
+    """One method of one dataset has one config and one budget in all suites, the seeds aside."""
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for suite in suites:
+        for method, run in suite.runs():
+            first, settings = found.setdefault((method.label, run.dataset), (suite.name, run.config_hash))
+            if run.config_hash != settings:
+                raise UserError(
+                    f"{method.label} on {run.dataset} has other settings or another budget in {suite.name} than in "
+                    f"{first}: one table cannot hold both. Make a table of each suite."
+                )
 
 
 def markdown(table: pd.DataFrame) -> str:
