@@ -20,7 +20,7 @@ def add_commands(app: typer.Typer) -> None:
 def action_values(
     suite_file: Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite file.")],
     results: Annotated[Path, typer.Option(help="The folder that holds runs/.")] = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="Where to write; <results>/suites/<name> where left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; RESULTS/suites/NAME where left out.")] = None,
 ) -> None:
     """Computes learned and true Q over the action axis for a suite's runs on lqr1/medium-v0.
 

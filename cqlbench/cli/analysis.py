@@ -10,7 +10,7 @@ import typer
 SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite file.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The suite's folder of results.")]
 Results = Annotated[Path, typer.Option(help="The folder that holds runs/.")]
-Out = Annotated[Path | None, typer.Option(help="Where to write; <results>/suites/<name> where left out.")]
+Out = Annotated[Path | None, typer.Option(help="Where to write; RESULTS/suites/NAME where left out.")]
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -16,7 +16,7 @@ def add_commands(app: typer.Typer) -> None:
 def value_table(
     suite_files: Annotated[list[Path], typer.Argument(metavar="SUITE.yaml...", help="The suite files.")],
     results: Annotated[Path, typer.Option(help="The folder that holds suites/.")] = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="Where to write; <results>/paper where left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; RESULTS/paper where left out.")] = None,
 ) -> None:
     """Prints predicted minus true value per method and dataset of suites with statistics; writes values.csv, values.md.
 

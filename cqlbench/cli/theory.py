@@ -20,7 +20,7 @@ def add_commands(app: typer.Typer) -> None:
 @theory.command(epilog="Example: cqlbench theory run theorem-3.2 --draws 200 --out results/theory")
 def run(
     experiment: Experiment,
-    out: Annotated[Path, typer.Option(help="Folder for the table, as <experiment>.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder for the table, as EXPERIMENT.csv.")],
     draws: Annotated[
         int | None, typer.Option(min=1, help="How many MDPs with a dataset; 500 where left out.", show_default=False)
     ] = None,
