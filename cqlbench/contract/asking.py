@@ -16,6 +16,9 @@ from typing import Any
 
 import torch
 
+# What torch's optimisers import when the first one is made: a second and more, here once instead of in every child.
+import torch._dynamo
+
 import cqlbench
 from cqlbench.contract.checks import CHECKS, LeftOut, Subject, Wrong
 from cqlbench.errors import UserError

@@ -287,7 +287,6 @@ GLOBALS: dict[str, tuple[Callable[[], Any], str]] = {
         "draw noise from a torch.Generator of its own, and weights inside torch.random.fork_rng(devices=[])",
     ),
     "NumPy's global generator": (lambda: pickle.dumps(np.random.get_state()), "use np.random.default_rng(seed)"),
-    "Python's global generator": (random.getstate, "use random.Random(seed)"),
     "torch's number of threads": (torch.get_num_threads, "leave it at one: a run is one thread"),
     "torch's default dtype": (torch.get_default_dtype, "give tensors their dtype"),
     "torch's gradient mode": (torch.is_grad_enabled, "use torch.no_grad() as a context or a decorator"),
