@@ -167,16 +167,18 @@ def _measure_run(trained: Trained, behaviour: LinearPolicy) -> tuple[list[dict[s
 
 def _solve(trained: Trained) -> Truth:
     """The policy's value by `REPEATS` independent samples of it, under the discount it was trained with."""
-    config: Any = trained.run.config
+    config = trained.run.config
+    # A method of one's own need not have one: the same default as in execution.py, for values.csv.
+    discount = getattr(config, "discount", 0.99)
     grid = Grid(benchmark_problem(1))
     rewards, bonuses = [], []
     for repeat in range(REPEATS):
         actions, bonus = _sample(trained, np.repeat(grid.states, SAMPLES, axis=0), f"grid {repeat}")
         shape = (len(grid.states), SAMPLES)
-        solved = grid.value(actions.reshape(shape), bonus.reshape(shape) + config.reward_shift, config.discount)
+        solved = grid.value(actions.reshape(shape), bonus.reshape(shape) + config.reward_shift, discount)
         rewards.append(solved[0])
         bonuses.append(solved[1])
-    return Truth(grid, np.stack(rewards), np.stack(bonuses), config.discount)
+    return Truth(grid, np.stack(rewards), np.stack(bonuses), discount)
 
 
 def _sample(trained: Trained, states: np.ndarray, purpose: str) -> tuple[np.ndarray, np.ndarray]:

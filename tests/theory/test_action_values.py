@@ -180,6 +180,36 @@ def test_without_a_run_to_show_there_are_tables_and_a_figure_all_the_same(result
         assert set(read_table(tmp_path / "action-value-expectations.csv")["verdict"]) == {"undecided"}
 
 
+def test_a_method_of_ones_own_needs_no_discount(results: Path, tmp_path: Path) -> None:
+    """Its truth is under the discount of its values.csv, 0.99."""
+    own = Path(__file__).parents[1] / "constant_policy.py"
+    (tmp_path / "own.py").write_text(
+        "from cqlbench.algorithms.configs import MethodConfig\n"
+        f"{own.read_text()}\n"
+        "class Own(Constant):\n"
+        "    Config = MethodConfig\n"
+        "    def __init__(self, spec, config, seed, device):\n"
+        "        super().__init__(spec.action_size)\n"
+        "    def update(self, batch):\n"
+        "        return {}\n"
+        "    def state_dict(self):\n"
+        "        return {}\n"
+        "    def load_state_dict(self, state):\n"
+        "        pass\n"
+    )
+    text = SUITE.partition("common:")[0].replace("value_states: 0", "value_states: 64")
+    (tmp_path / "own.yaml").write_text(text + f"methods: {{own: {{algorithm: '{tmp_path}/own.py:Own'}}}}\n")
+    suite = load_suite(tmp_path / "own.yaml")
+    ((_, run),) = suite.runs()
+    run.folder(tmp_path).mkdir(parents=True)
+    execute(run, results / "datasets", run.folder(tmp_path), Silent())
+    curves, _ = measure(suite, tmp_path)
+    # Over so long a horizon start and first action hardly count; at 0.9 it would be a tenth.
+    values = read_table(run.folder(tmp_path) / "values.csv").set_index("start")
+    found = curves.loc[(curves["state"] == 0.0) & (curves["action"].abs() < 1e-9), "true_value"].item()
+    assert found == pytest.approx(values.loc["data", "true_discounted_return"], rel=0.1)
+
+
 def test_another_dataset_has_no_known_truth(results: Path) -> None:
     (results / "other.yaml").write_text(SUITE.replace("lqr1/medium-v0", "lqr2/medium-v0"))
     with pytest.raises(UserError, match="has no run on lqr1/medium-v0"):
