@@ -25,6 +25,12 @@ def test_a_page_quotes_a_suite_as_committed(page, suite):
     assert summary in (TOP / page).read_text()
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/paper.md"])
+def test_a_page_quotes_the_value_table_as_committed(page):
+    table = (TOP / "results" / "reference" / "paper" / "values.md").read_text().strip()
+    assert table in (TOP / page).read_text()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
