@@ -1,7 +1,9 @@
 """What `cqlbench check-method` says of methods that are right, and of each way to be wrong."""
 
-import ast
+import csv
+import json
 import math
+import re
 import shlex
 import subprocess
 import sys
@@ -10,39 +12,44 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cqlbench import runs
 from cqlbench.algorithms.algorithm import Algorithm
+from cqlbench.algorithms.registry import ALGORITHMS, load_class
 from cqlbench.cli import app
-from cqlbench.contract.asking import LEFT_OUT, NOT_ASKED, OK, WRONG, check_method
+from cqlbench.contract.asking import LEFT_OUT, NOT_ASKED, OK, WRONG, Finding, check_method
 from cqlbench.contract.checks import CHECKS, METHODS, OPTIONAL_METHODS
+from cqlbench.suites import load_suite
 
 METHODS_FOLDER = Path(__file__).parent / "methods"
 TEMPLATE = CliRunner().invoke(app, ["check-method", "--example"]).output
-VALUED = (
-    TEMPLATE
-    + """
-    def value(self, observations, actions):
-        return np.stack([observations.sum(1), actions.sum(1)])
-
-    def sample(self, observations, generator):
-        noise = torch.randn((len(observations), 1), generator=generator).numpy()
-        return np.tanh(self.act(observations) + noise), np.zeros(len(observations))
-"""
-).replace("import torch\n", "import numpy as np\nimport torch\n", 1)
-
 ACT = "        return torch.tanh(self.policy(torch.as_tensor(observations, device=self.device))).detach().cpu().numpy()"
 LOSS = '        return {"loss": loss.detach()}'
 STEP = "        self.optimiser.step()\n"
 SUPER = "        super().__init__()\n"
+OPTIMISER = "        self.device, self.optimiser"
+# What every method here is asked with.
+SMALL = {"width": 8, "batch_size": 32}
 Edit = tuple[str, str]
 
 
-def findings(folder: Path, *edits: Edit, source: str = TEMPLATE, seconds: int = 60, **settings):
+def write(folder: Path, *edits: Edit) -> str:
+    """The template with some of its text replaced, as a method that can be named."""
+    source = TEMPLATE
     for old, new in edits:
         assert source.count(old) == 1, (old, source.count(old))
         source = source.replace(old, new)
-    file = folder / "my_method.py"
-    file.write_text(source)
-    return {finding.check: finding for finding in check_method(f"{file}:MyMethod", {"width": 8, **settings}, seconds)}
+    (folder / "my_method.py").write_text(source)
+    return f"{folder / 'my_method.py'}:MyMethod"
+
+
+def findings(method: str, last: str = "", seconds: int = 60) -> dict[str, Finding]:
+    """By check, up to the last one that is of interest."""
+    found = {}
+    for finding in check_method(method, SMALL, seconds):
+        found[finding.check] = finding
+        if finding.check == last:
+            break
+    return found
 
 
 def before(line: str, *more: str) -> Edit:
@@ -50,13 +57,14 @@ def before(line: str, *more: str) -> Edit:
     return line, "".join(f"        {text}\n" for text in more) + line
 
 
-def after_act(edit: str) -> Edit:
-    return ACT, ACT + "\n" + edit
+def more_methods(*lines: str) -> Edit:
+    """At the end of the class."""
+    return ACT, "\n".join([ACT, "", *(f"    {line}" for line in lines)])
 
 
 def test_the_template_is_short_and_passes(tmp_path):
     assert len(TEMPLATE.splitlines()) < 30
-    found = findings(tmp_path)
+    found = findings(write(tmp_path))
     assert {name: finding.outcome for name, finding in found.items()} == {
         name: LEFT_OUT if name == "value" else OK for name in CHECKS
     }
@@ -66,11 +74,12 @@ def test_the_template_is_short_and_passes(tmp_path):
 @pytest.mark.parametrize("method", ["td3_bc.py:TD3BC", "iql.py:IQL", "sac", "cql"])
 def test_methods_with_values_pass(method):
     path = str(METHODS_FOLDER / method) if ".py" in method else method
-    assert {finding.outcome for finding in check_method(path, {"width": 8}, 60)} == {OK}
+    assert {finding.outcome for finding in findings(path).values()} == {OK}
 
 
 def test_d3rlpy_is_right_but_for_the_generator_it_draws_from():
-    found = {finding.check: finding for finding in check_method("d3rlpy-cql", {"width": 8}, 60)}
+    load_class(ALGORITHMS["d3rlpy-cql"].path)  # once here instead of once per check
+    found = findings("d3rlpy-cql")
     assert [name for name, finding in found.items() if finding.outcome != OK] == ["globals"]
     assert "torch's global generator" in found["globals"].sentence
 
@@ -80,7 +89,11 @@ def test_what_is_asked_for_is_the_contract():
     assert all(f"`{name}({', '.join(arguments)})`" in Algorithm.__doc__ for name, arguments in OPTIONAL_METHODS.items())
 
 
-# By name: which check finds it, words of its sentence, and the edits that make the template wrong.
+# By name: which check finds it, words of its sentence, and what makes the template wrong.
+SETTING = "width: int = 256"
+POLICY = "torch.tanh(self.policy(torch.as_tensor(observations, device=self.device)))"
+NUMPY = ".detach().cpu().numpy()"
+COUNT = (STEP, STEP + "        self.count = getattr(self, 'count', 0) + 1\n")
 DEFECTS: dict[str, tuple[str, str, list[Edit]]] = {
     "not python": ("class", "cannot import", [("class MyMethod", "klass MyMethod")]),
     "missing import": ("class", "No module named 'nowhere'", [("import torch\n", "import nowhere\nimport torch\n")]),
@@ -88,109 +101,235 @@ DEFECTS: dict[str, tuple[str, str, list[Edit]]] = {
     "not a class": ("class", "is a function", [("class MyMethod(torch.nn.Module):", "def MyMethod():")]),
     "foreign config": ("class", "must derive from", [("Config(MethodConfig)", "Config")]),
     "no decorator": ("class", "width of the Config is no setting", [("    @dataclass(frozen=True)\n", "")]),
-    "no annotation": ("class", "type, width: int = 256", [("width: int = 256", "width = 256")]),
-    "list setting": (
-        "class",
-        "read from text",
-        [("width: int = 256", "width: int = 256\n        sizes: tuple = (1, 2)")],
+    "no annotation": ("class", "its type, width: int = 256", [(SETTING, "width = 256")]),
+    "list setting": ("class", "read from text", [(SETTING, SETTING + "\n        sizes: tuple = (1, 2)")]),
+    "reserved word": ("class", "'episodes'", [(SETTING, SETTING + "\n        episodes: int = 3")]),
+    "default out of range": ("class", "discount: 1", [(SETTING, SETTING + "\n        discount: float = 1")]),
+    "no device": ("construction", "MyMethod(spec, config, seed, device)", [("config, seed, device)", "config, seed)")]),
+    "constructor raises": ("construction", "raised KeyError: 'what'", [before(SUPER, "{}['what']")]),
+    "constructor exits": ("construction", "raised SystemExit: 3", [before(SUPER, "raise SystemExit(3)")]),
+    "constructor ends all": ("construction", "exit code 3", [before(SUPER, "__import__('os')._exit(3)")]),
+    "constructor crashes": (
+        "construction",
+        "killed by SIGSEGV",
+        [before(SUPER, "import os", "os.kill(os.getpid(), 11)")],
     ),
-    "reserved word": ("class", "'episodes'", [("width: int = 256", "width: int = 256\n        episodes: int = 3")]),
-    "default out of range": (
-        "class",
-        "discount",
-        [("width: int = 256", "width: int = 256\n        discount: float = 1")],
-    ),
-    "no device": ("construction", "MyMethod(spec, config, seed, device)", [("config, seed, device", "config, seed")]),
-    "raises": ("construction", "raised KeyError: 'what'", [before(SUPER, "{}['what']")]),
-    "exits": ("construction", "raised SystemExit: 3", [before(SUPER, "raise SystemExit(3)")]),
-    "dies": ("construction", "killed by SIGSEGV", [before(SUPER, "import os; os.kill(os.getpid(), 11)")]),
     "no act": ("construction", "expected a method act(observations)", [("def act(", "def action(")]),
-    "no state": ("construction", "state_dict", [("        super().__init__()\n", "        super().__init__()\n        self.state_dict = {}\n")]),
-    "act needs more": ("construction", "act(observations)", [("def act(self, observations)", "def act(self, observations, noise)")]),
-    "update raises": ("update", "(in update 1)", [(STEP, "        torch.ones(2) @ torch.ones(3)\n")]),
+    "no method": ("construction", "state_dict is a dict", [(SUPER, SUPER + "        self.state_dict = {}\n")]),
+    "act takes more": (
+        "construction",
+        "act(observations)",
+        [("act(self, observations)", "act(self, observations, t)")],
+    ),
+    "update raises": ("update", "(in update 1)", [before(STEP, "torch.ones(2) @ torch.ones(3)")]),
     "no metrics": ("update", "update 1 returned a NoneType", [(LOSS, "")]),
-    "metric of a batch": ("update", "a Tensor of shape (2,) as loss", [(LOSS, '        return {"loss": torch.ones(2)}')]),
-    "metric in words": ("update", "a str as loss", [(LOSS, '        return {"loss": "small"}')]),
-    "metric with its graph": ("update", "loss.detach()", [(LOSS, '        return {"loss": loss}')]),
-    "metric called update": ("update", "other than 'update'", [(LOSS, '        return {"update": loss.detach()}')]),
+    "metric of a batch": ("update", "Tensor of shape (2,) as loss", [("loss.detach()}", "torch.ones(2)}")]),
+    "metric in words": ("update", "a str as loss", [("loss.detach()}", "'small'}")]),
+    "metric with its graph": ("update", "loss.detach()", [("loss.detach()}", "loss}")]),
+    "metric called update": ("update", "other than 'update'", [('{"loss"', '{"update"')]),
     "metrics now and then": (
         "update",
-        "update 3 loss, extra",
-        [
-            before(LOSS, "self.count = getattr(self, 'count', 0) + 1"),
-            (LOSS, '        return {"loss": loss.detach()} | ({"extra": 1.0} if self.count == 3 else {})'),
-        ][1:]
-        + [(STEP, STEP + "        self.count = getattr(self, 'count', 0) + 1\n")],
+        "update 1 returned loss, update 3 loss, extra",
+        [COUNT, (LOSS, LOSS + " | ({'extra': 1.0} if self.count == 3 else {})")],
     ),
     "nan": (
         "update",
         "update 4 returned loss = nan",
+        [COUNT, ("detach()}", "detach() * [1, float('nan')][self.count == 4]}")],
+    ),
+    "actions at the bounds": ("update", "update 1 returned loss = inf", [("batch.actions)", "batch.actions.atanh())")]),
+    "one action": ("act", "expected act to return shape (1, 2)", [(NUMPY, NUMPY + "[0]")]),
+    "tensor": ("act", "returned a Tensor", [(NUMPY, ".detach()")]),
+    "whole numbers": ("act", "an array of int64", [(NUMPY, NUMPY + ".round().astype(int)")]),
+    "out of bounds": ("act", "expected actions in [-1, 1]", [(POLICY, POLICY.removeprefix("torch.tanh"))]),
+    "nan in act": ("act", "finite numbers", [(NUMPY, NUMPY + " * float('nan')")]),
+    "noisy act": ("act", "without noise", [(POLICY, f"(torch.rand(1) * {POLICY})")]),
+    "act writes into its input": ("act", "has changed the array", [before(ACT, "observations *= 0")]),
+    "act raises for one": ("act", "raised IndexError", [before(ACT, "observations[1]")]),
+    "value of a state": (
+        "value",
+        "expected value to return shape (C, 1)",
+        [more_methods("def value(self, observations, actions):", "    return observations[:, :, None]")],
+    ),
+    "value of sample's own noise": (
+        "value",
+        "from the generator that sample is given",
         [
-            (STEP, STEP + "        self.count = getattr(self, 'count', 0) + 1\n"),
-            (LOSS, '        return {"loss": loss.detach() * (float("nan") if self.count == 4 else 1)}'),
+            more_methods(
+                "def sample(self, observations, generator):",
+                "    actions = self.act(observations) * torch.rand(1).numpy()",
+                "    return actions, actions[:, 0]",
+            )
         ],
     ),
-    "nan at the bounds of actions": ("update", "update 1 returned loss = nan", [("- batch.actions)", "- batch.actions.atanh())")]),
-    "one action": ("act", "expected act to return shape (1, 2)", [(".numpy()", ".numpy()[0]")]),
-    "tensor": ("act", "returned a Tensor", [(".detach().cpu().numpy()", ".detach()")]),
-    "whole numbers": ("act", "an array of int64", [(".numpy()", ".numpy().round().astype(int)")]),
-    "out of bounds": ("act", "expected actions in [-1, 1]", [("return torch.tanh(self.policy(torch.as_tensor(observations, device=self.device)))", "return self.policy(torch.as_tensor(observations, device=self.device))")]),
-    "nan in act": ("act", "finite numbers", [(".numpy()", ".numpy() * float('nan')")]),
-    "noisy act": ("act", "without noise", [("torch.tanh(self.policy(torch.as_tensor(", "torch.tanh(torch.rand(1) + self.policy(torch.as_tensor(")]),
-    "act writes into its input": ("act", "has changed the array", [before(ACT, "observations *= 0")]),
-    "state of numbers": ("state_dict", "weight of the state_dict is a float", [after_act("\n    def state_dict(self):\n        return {'weight': 1.0}")]),
+    "sample without bonus": (
+        "value",
+        "actions and their bonus",
+        [more_methods("def sample(self, observations, generator):", "    return self.act(observations)")],
+    ),
+    "state of numbers": (
+        "state_dict",
+        "weight of the state_dict is a float",
+        [more_methods("def state_dict(self):", "    return {'weight': 1.0}")],
+    ),
     "state under our name": (
         "state_dict",
         "normaliser.mean",
-        [after_act("\n    def state_dict(self):\n        return {'normaliser.mean': torch.ones(1)}")],
+        [more_methods("def state_dict(self):", "    return {'normaliser.mean': torch.ones(1)}")],
     ),
-    "tensor twice": (
-        "state_dict",
-        "safetensors can write",
-        [("        self.device, self.optimiser", "        self.again = self.policy\n        self.device, self.optimiser")],
-    ),
+    "tensor twice": ("state_dict", "safetensors can write", [before(OPTIMISER, "self.again = self.policy")]),
     "state left out": (
         "state_dict",
         "is not in the state_dict",
         [
-            after_act(
-                "\n    def state_dict(self):\n        return {'bias': self.policy[0].bias.detach()}\n"
-                "\n    def load_state_dict(self, state):\n        self.policy[0].bias.data.copy_(state['bias'])"
+            more_methods(
+                "def state_dict(self):",
+                "    return {'bias': self.policy[0].bias.detach()}",
+                "",
+                "def load_state_dict(self, state):",
+                "    self.policy[0].bias.data.copy_(state['bias'])",
             )
         ],
     ),
     "not restored": (
         "state_dict",
         "does not restore policy.0.weight",
-        [after_act("\n    def load_state_dict(self, state):\n        pass")],
+        [more_methods("def load_state_dict(self, state):", "    pass")],
     ),
     "no learning": ("state_dict", "changed no tensor", [(STEP, "")]),
     "unseeded": ("seed", "two objects of seed 0", [("            torch.manual_seed(seed)\n", "")]),
     "seed ignored": ("seed", "other weights", [("manual_seed(seed)", "manual_seed(0)")]),
-    "dropout mode": (
+    "training mode": (
         "asking",
-        "evaluated in between",
-        [before(ACT, "self.policy[0].weight.data.mul_(1 + 1e-6) if self.training else None", "self.eval()"), ("def update(self, batch):", "def update(self, batch, train=True):")],
+        "policy.0.weight differs",
+        [before(ACT, "self.eval()"), before(STEP, "self.policy[0].weight.grad.mul_(1 + self.training)")],
     ),
     "torch's generator": ("globals", "the constructor has changed it", [before(SUPER, "torch.manual_seed(seed)")]),
-    "noise from torch's generator": ("globals", "update has changed it", [(STEP, STEP + "        torch.randn(1)\n")]),
-    "numpy's generator": ("globals", "NumPy's global generator", [before(SUPER, "import numpy; numpy.random.seed(seed)")]),
-    "threads": ("globals", "importing the file", [("\n\nclass", "\n\ntorch.set_num_threads(2)\n\n\nclass")]),
-    "gradient mode": ("globals", "act, value or sample", [before(ACT, "torch.set_grad_enabled(False)")]),
+    "noise of torch's generator": ("globals", "update has changed it", [before(STEP, "torch.randn(1)")]),
+    "NumPy's generator": ("globals", "NumPy's global", [before(SUPER, "import numpy", "numpy.random.seed(seed)")]),
+    "threads": ("globals", "importing the file", [("\n\n\nclass", "\n\ntorch.set_num_threads(2)\n\n\nclass")]),
+    "gradient mode": ("asking", "does not require grad", [before(ACT, "torch.set_grad_enabled(False)")]),
     "one action dimension": (
         "sizes",
         "(with sizes of observation and action (1, 1))",
-        [(".square().mean()", ".square().mean() / batch.actions.squeeze().shape[1]")],
+        [before(STEP, "batch.actions.squeeze().shape[1]")],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_each_defect_is_found_by_its_check(tmp_path, defect):
     check, words, edits = DEFECTS[defect]
-    found = findings(tmp_path, *edits)
-    assert found[check].outcome == WRONG, found[check]
-    assert words in found[check].sentence
-    # Those before it are right: nothing is blamed on them.
-    earlier = list(CHECKS)[: list(CHECKS).index(check)]
-    assert {found[name].outcome for name in earlier} <= {OK, LEFT_OUT}
+    found = findings(write(tmp_path, *edits), last=check)
+    finding = found.pop(check)
+    assert finding.outcome == WRONG and words in finding.sentence, finding
+    # No check before it is misled.
+    assert {finding.outcome for finding in found.values()} <= {OK, LEFT_OUT}
+
+
+def test_what_follows_from_a_wrong_answer_is_not_asked(tmp_path):
+    found = findings(write(tmp_path, ("class MyMethod", "class Method")))
+    assert [finding.outcome for finding in found.values()] == [WRONG, *[NOT_ASKED] * (len(CHECKS) - 1)]
+    found = findings(write(tmp_path, before(ACT, "observations[1]")))
+    assert [name for name, finding in found.items() if finding.outcome == OK] == [
+        "class", "construction", "update", "seed",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["while True: pass", "__import__('time').sleep(1000)"])
+def test_a_hang_is_found_with_its_line(tmp_path, source):
+    method = write(tmp_path, before(ACT, source))
+    finding = findings(method, last="act", seconds=3)["act"]
+    assert finding.outcome == WRONG and "within 3 seconds" in finding.sentence
+    line = Path(method.rpartition(":")[0]).read_text().splitlines().index(f"        {source}") + 1
+    assert finding.lines == (f'  File "{tmp_path}/my_method.py", line {line} in act',)
+
+
+def test_only_the_users_own_lines_are_shown(tmp_path):
+    method = write(tmp_path, before(STEP, "torch.nn.functional.linear(torch.ones(2), torch.ones(3, 3))"))
+    lines = findings(method, last="update")["update"].lines
+    assert f'File "{tmp_path}/my_method.py"' in lines[0] and "in update" in lines[0]
+    assert "torch.nn.functional.linear" in lines[1] and all("File" not in line for line in lines[1:])
+
+
+def test_a_value_needs_a_sample_for_the_value_figures(tmp_path):
+    method = write(tmp_path, more_methods("def value(self, observations, actions):", "    return observations.sum(1)"))
+    finding = findings(method, last="value")["value"]
+    assert finding.outcome == LEFT_OUT and finding.sentence.startswith("no sample:")
+
+
+# The command.
+
+
+def run(*words: str):
+    return CliRunner().invoke(app, ["check-method", *words])
+
+
+def test_the_exit_code_says_whether_something_is_wrong(tmp_path):
+    good = run(write(tmp_path), "--width", "8")
+    assert good.exit_code == 0 and good.output.splitlines()[-1] == "10 ok, 1 left out"
+    # What the method prints is not on standard output.
+    bad = subprocess.run(
+        [sys.executable, "-m", "cqlbench", "check-method", write(tmp_path, (LOSS, "        print('loud')"))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert bad.returncode == 1 and "wrong  update" in bad.stdout and "Traceback" not in bad.stderr
+    assert "loud" in bad.stderr and "loud" not in bad.stdout
+    unknown = run(write(tmp_path), "--depth", "8")
+    assert unknown.exit_code == 1 and "depth: no such setting" in unknown.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [([], "give either"), (["--example", "my.py:My"], "give either"), (["--width", "8"], "stands first")],
+)
+def test_what_is_missing_on_the_command_line_is_said(words, said):
+    assert said in str(run(*words).exception)
+
+
+# The page.
+
+PAGE = (Path(__file__).parent.parent / "docs" / "own-method.md").read_text()
+COMMANDS = [shlex.split(line)[1:] for line in re.findall(r"^    (cqlbench .*)", PAGE, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_of_the_page_exists_with_its_options(words):
+    commands = [word for word in words[:2] if word.replace("-", "").isalpha() and not word.startswith("--")]
+    outcome = CliRunner().invoke(app, [*commands, "--help"], terminal_width=200)
+    assert outcome.exit_code == 0, outcome.output
+    options = {word for word in words if word.startswith("--")} - {"--width"}  # the method's own
+    assert all(option in outcome.output for option in options)
+
+
+def test_the_page_names_every_check():
+    assert re.findall(r"^\| `(\w+)` \| (?!a frozen)", PAGE.split("## Check it")[1], re.MULTILINE) == list(CHECKS)
+
+
+def test_the_suite_of_the_page_shares_its_baselines_with_quick(tmp_path, monkeypatch):
+    write(tmp_path)
+    (tmp_path / "mine.yaml").write_text(PAGE.split("```yaml\n")[1].split("```")[0])
+    quick = load_suite(Path(__file__).parent.parent / "workflow" / "config" / "quick.yaml").runs()
+    monkeypatch.chdir(tmp_path)
+    shared = {run.folder(tmp_path) for _, run in quick}
+    new = {method.family for method, run in load_suite("mine.yaml").runs() if run.folder(tmp_path) not in shared}
+    assert new == {"mine"}
+
+
+# Real runs.
+
+
+@pytest.mark.parametrize("method", ["td3_bc.py:TD3BC", "iql.py:IQL"])
+def test_the_worked_methods_train(results, tmp_path, method):
+    words = f"""train --dataset pendulum/medium-v0 --method {METHODS_FOLDER / method} --width 16 --updates 200
+        --evaluate-every 100 --episodes 2 --value-states 4 --results {results} --out {tmp_path / "run"}"""
+    outcome = subprocess.run(
+        [sys.executable, "-m", "cqlbench", *words.split()], capture_output=True, text=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert json.loads((tmp_path / "run" / runs.STATUS).read_text())["status"] == "done"
+    with (tmp_path / "run" / runs.VALUES).open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 and all(math.isfinite(float(row["predicted_value"])) for row in rows)

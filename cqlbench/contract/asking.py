@@ -10,6 +10,7 @@ import signal
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from cqlbench.errors import UserError
 OK, WRONG, LEFT_OUT, NOT_ASKED = "ok", "wrong", "left out", "not asked"
 # Lines of the user's own traceback that are shown, and whose lines are not theirs.
 FRAMES = 3
+OWN_FOLDER = str(Path(__file__).parent)
 OTHERS = (str(Path(cqlbench.__file__).parent), str(Path(torch.__file__).parent), "<")
 # A child starts with all that is imported here, in a few milliseconds.
 PROCESSES = multiprocessing.get_context("fork")
@@ -117,8 +119,11 @@ def _where(process: Any, receiver: Connection) -> tuple[str, ...]:
     """The lines at which a process is that does not answer, innermost last."""
     assert process.pid
     os.kill(process.pid, signal.SIGUSR1)
-    if not receiver.poll(1):
-        return ()
-    told = os.read(receiver.fileno(), 1 << 16).decode(errors="replace")
-    own = [line for line in re.findall(r'File ".*', told) if not line.removeprefix('File "').startswith(OTHERS)]
-    return tuple(f"  {line}" for line in reversed(own[:FRAMES]))
+    told = b""
+    while receiver.poll(0.5 if told else 5) and (more := os.read(receiver.fileno(), 1 << 16)):
+        told += more
+    # Innermost first; behind the user's own come ours, which called them.
+    frames = re.findall(r'File ".*', told.decode(errors="replace"))
+    inner = takewhile(lambda frame: OWN_FOLDER not in frame, frames)
+    own = [frame for frame in inner if not frame.removeprefix('File "').startswith(OTHERS)]
+    return tuple(f"  {frame}" for frame in reversed(own[:FRAMES]))
