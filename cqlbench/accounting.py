@@ -168,7 +168,8 @@ def _read_run(folder: Path) -> Job | None:
     elif "cpu_seconds_training" not in timing:
         return None
     else:
-        works = {work: _spent(timing, work) for work in RUN_WORKS}
+        # One that diverged before its first evaluation has spent nothing on any.
+        works = {work: _spent(timing, work) if f"seconds_{work}" in timing else Spent(0, 0) for work in RUN_WORKS}
         if "cpu_seconds_job" in timing:
             whole, known = _spent(timing, "job"), works.values()
             rest = Spent(whole.wall - sum(s.wall for s in known), whole.cpu - sum(s.cpu for s in known))

@@ -250,8 +250,11 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_run_table(path: Path) -> list[dict[str, Any]]:
-    """The rows of a run's CSV; none where the run did not come so far as to write it."""
-    if not path.is_file():
+    """The rows of a run's CSV; none where the run did not come so far as to write it.
+
+    One that diverged before its first log has written an empty file.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
         return []
     return [
         {str(key): value for key, value in row.items()}
