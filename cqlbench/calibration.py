@@ -138,3 +138,28 @@ def calibrate(repetitions: int = REPETITIONS) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table for people, in percent: a row per scenario and number of seeds; bold is off by more than TOLERANCE."""
+    alone, several = (table[table["datasets"] == count].set_index(["scenario", "seeds"]) for count in DATASETS)
+    lines = [
+        "| seed scores | seeds | coverage | false positives "
+        f"| on {DATASETS[1]} datasets | +{100 * GAIN:g} points found | stated |",
+        "|" + " --- |" * 7,
+    ]
+    for key in alone.index:
+        one, four = alone.loc[key], several.loc[key]
+        cells = [
+            _share(one["coverage"], one["coverage_within"]),
+            _share(one["false_positives"], one["false_positives_within"]),
+            _share(four["false_positives"], four["false_positives_within"]),
+            _share(one["power_found"], one["power_within"]),
+            _share(one["power_stated"], True),
+        ]
+        lines.append("| " + " | ".join([key[0], str(key[1]), *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(value: float, within: bool) -> str:
+    return f"{100 * value:.1f}" if within else f"**{100 * value:.1f}**"

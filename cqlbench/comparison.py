@@ -288,17 +288,17 @@ def _judge(row: dict[str, Any], comparisons: int) -> dict[str, Any]:
         sentence += (
             f" From the spread seen, {seeds} seeds find a true gain of {100 * GAIN:g} points in "
             f"{100 * chances['power']:.0f} % of cases ({100 * chances['power_low']:.0f} to "
-            f"{100 * chances['power_high']:.0f} %); {_more(more['more_seeds_for_gain'], seeds)} would make it "
+            f"{100 * chances['power_high']:.0f} %); {_more(more['more_seeds_for_gain'], seeds)} needed for "
             f"{100 * POWER:g} %. Should the true difference be the one seen, "
-            f"{_more(more['more_seeds_for_observed'], seeds)} would show it as often."
+            f"{_more(more['more_seeds_for_observed'], seeds)} needed to show it as often."
         )
     return {**chances, **more, "verdict": verdict, "sentence": sentence + left_out}
 
 
 def _more(seeds: int | None, present: int) -> str:
     if seeds is None:
-        return f"more than {MAX_SEEDS - present} more seeds"
-    return f"{seeds} more seed{'s' * (seeds != 1)}" if seeds else "the present seeds"
+        return f"more than {MAX_SEEDS - present} more seeds are"
+    return f"{seeds or 'no'} more {'seed is' if seeds == 1 else 'seeds are'}"
 
 
 def _training_seconds(folder: Path) -> float:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from cqlbench import calibration
 from cqlbench.comparison import SPREAD_CONFIDENCE
+from cqlbench.scores import read_table
 from cqlbench.seeding import generator_for
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +56,9 @@ def test_a_collapse_of_one_method_alone_is_not_covered(table):
 
 def test_the_same_repetitions_give_the_same_table():
     assert calibration.calibrate(50).equals(calibration.calibrate(50))
+
+
+def test_the_page_shows_the_committed_table():
+    table = read_table(ROOT / "results/reference/compare/calibration.csv")
+    assert calibration.markdown(table) in (ROOT / "docs/comparing.md").read_text()
+    assert set(table["scenario"]) == {scenario.name for scenario in calibration.SCENARIOS}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,9 +22,11 @@ from cqlbench.scores import (
     collect_runs,
     collect_scores,
     collect_values,
+    read_table,
     write_table,
 )
 
+ROOT = Path(__file__).parents[1]
 FINITE = st.floats(-1, 2, allow_nan=False)
 
 
@@ -86,7 +89,7 @@ def test_verdicts():
     level = found.loc["level"]
     assert level["low"] < 0 < level["high"]
     assert level["power_low"] < level["power"] < level["power_high"]
-    assert f"{level['more_seeds_for_gain']} more seeds would make it 80 %" in level["sentence"]
+    assert f"{level['more_seeds_for_gain']} more seeds are needed for 80 %" in level["sentence"]
 
 
 def test_correction_is_over_everything_compared_at_once():
@@ -190,3 +193,11 @@ def test_a_suites_runs_are_read_with_their_failures(tmp_path):
     assert "seed 2 of BC (missing)" in found.loc[("hopper/medium-v0", "bc"), "missing"]
     assert found.loc[("hopper/medium-v0", "sac"), "reference_value_gap"] > 1e4
     assert (found["cpu_seconds"] == 50).all()
+
+
+def test_the_page_shows_what_the_committed_scores_give(tmp_path):
+    finals = read_table(ROOT / "results/reference/quick/statistics/finals.csv")
+    write_table(compare(finals.reindex(columns=RUN_COLUMNS), "d3rlpy-cql", ["cql"]), tmp_path / "found.csv")
+    committed = read_table(ROOT / "results/reference/compare/quick.csv")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "found.csv"), committed, rtol=1e-9)
+    assert comparison.markdown(committed) in (ROOT / "docs/comparing.md").read_text()

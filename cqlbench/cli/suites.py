@@ -57,14 +57,10 @@ def retry(
     diverged is a result, not a failure: it would diverge again.
     """
     import json
-    import os
     import shutil
-    import subprocess
-    import sys
-
-    from snakemake.cli import get_argument_parser
 
     from cqlbench import runs
+    from cqlbench.cli.workflow import is_dry_run, run_suite
     from cqlbench.costs import RESULTS_OF_TRAINING
     from cqlbench.datasets.store import stored_metadata
     from cqlbench.provenance import code_fingerprint
@@ -73,7 +69,7 @@ def retry(
     suite = load_suite(suite_file)
     code = code_fingerprint()
     stored = {dataset: stored_metadata(dataset, results / "datasets") for dataset in suite.datasets}
-    dry_run = get_argument_parser().parse_known_args(context.args)[0].dryrun
+    dry_run = is_dry_run(context.args)
     for run in dict.fromkeys(run for _, run in suite.runs()):
         folder = run.folder(results)
         if not (folder / runs.STATUS).is_file():
@@ -95,9 +91,4 @@ def retry(
         else:
             print(f"removed, {reason}: {folder}")
             shutil.rmtree(folder)
-    sys.stdout.flush()
-    # Its jobs call `cqlbench`, which is this environment's also where that has not been activated.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    command = ["-m", "snakemake", "--configfile", suite_file, "--config", f"results={results}", "--cores", "all"]
-    words = [sys.executable, *map(str, command), *context.args]
-    raise typer.Exit(subprocess.call(words, env={**os.environ, "PATH": path}))
+    raise typer.Exit(run_suite(suite_file, results, context.args))
