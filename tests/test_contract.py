@@ -109,10 +109,10 @@ DEFECTS: dict[str, tuple[str, str, list[Edit]]] = {
     "constructor raises": ("construction", "raised KeyError: 'what'", [before(SUPER, "{}['what']")]),
     "constructor exits": ("construction", "raised SystemExit: 3", [before(SUPER, "raise SystemExit(3)")]),
     "constructor ends all": ("construction", "exit code 3", [before(SUPER, "__import__('os')._exit(3)")]),
-    "constructor crashes": (
+    "constructor is killed": (
         "construction",
-        "killed by SIGSEGV",
-        [before(SUPER, "import os", "os.kill(os.getpid(), 11)")],
+        "killed by SIGKILL",
+        [before(SUPER, "import os", "os.kill(os.getpid(), 9)")],
     ),
     "no act": ("construction", "expected a method act(observations)", [("def act(", "def action(")]),
     "no method": ("construction", "state_dict is a dict", [(SUPER, SUPER + "        self.state_dict = {}\n")]),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import faulthandler
+import importlib
+import inspect
 import multiprocessing
 import os
 import re
@@ -28,7 +30,7 @@ OK, WRONG, LEFT_OUT, NOT_ASKED = "ok", "wrong", "left out", "not asked"
 # Lines of the user's own traceback that are shown, and whose lines are not theirs.
 FRAMES = 3
 OWN_FOLDER = str(Path(__file__).parent)
-OTHERS = (str(Path(cqlbench.__file__).parent), str(Path(torch.__file__).parent), "<")
+OTHERS = (*(str(Path(inspect.getfile(module)).parent) for module in (cqlbench, torch, importlib)), "<")
 # A child starts with all that is imported here, in a few milliseconds.
 PROCESSES = multiprocessing.get_context("fork")
 
