@@ -77,6 +77,7 @@ def test_methods_with_values_pass(method):
     assert {finding.outcome for finding in findings(path).values()} == {OK}
 
 
+@pytest.mark.slow
 def test_d3rlpy_is_right_but_for_the_generator_it_draws_from():
     load_class(ALGORITHMS["d3rlpy-cql"].path)  # once here instead of once per check
     found = findings("d3rlpy-cql")
@@ -321,6 +322,7 @@ def test_the_suite_of_the_page_shares_its_baselines_with_quick(tmp_path, monkeyp
 # Real runs.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["td3_bc.py:TD3BC", "iql.py:IQL"])
 def test_the_worked_methods_train(results, tmp_path, method):
     words = f"""train --dataset pendulum/medium-v0 --method {METHODS_FOLDER / method} --width 16 --updates 200
