@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,6 +103,8 @@ def _answer(name: str, subject: Subject, sender: Connection) -> None:
         finding = Finding(
             name, WRONG, _with_notes(error, f"it raised {type(error).__name__}: {message[0]}"), _own_lines(error)
         )
+    # Before the answer, after which this process may be killed.
+    sys.stdout.flush()
     sender.send(finding)
 
 
