@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 TOP = Path(__file__).parent.parent
@@ -29,6 +30,19 @@ def test_a_page_quotes_a_suite_as_committed(page, suite):
 def test_a_page_quotes_the_value_table_as_committed(page):
     table = (TOP / "results" / "reference" / "paper" / "values.md").read_text().strip()
     assert table in (TOP / page).read_text()
+
+
+def test_the_findings_table_of_safety_is_the_committed_one():
+    folder = TOP / "results" / "reference" / "safety" / "statistics"
+    diagnostics = pd.read_csv(folder / "diagnostics.csv").query("start == 'data' and update == update.max()")
+    measured = diagnostics.pivot_table(index="method", columns="measure", values="mean")
+    page = (TOP / "docs" / "findings.md").read_text()
+    for row in pd.read_csv(folder / "safety.csv").itertuples():
+        scores = (100 * score for score in (row.score_mean, row.cvar, row.worst))
+        difference, distance = measured.loc[row.method, ["difference_mean", "action_distance"]]
+        cells = [row.method, *(f"{score:.1f}" for score in scores)]
+        cells += ["–" if pd.isna(difference) else f"{difference:+.0f}", f"{distance:.2f}"]
+        assert f"| {' | '.join(cells)} |" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
