@@ -19,6 +19,7 @@ PAGES = [TOP / "README.md", TOP / "results" / "README.md", *sorted((TOP / "docs"
         ("docs/findings.md", "dialects"),
         ("docs/findings.md", "dialects-normalised"),
         ("docs/speed.md", "drawn-backward"),
+        ("docs/paper.md", "paper-variants"),
     ],
 )
 def test_a_page_quotes_a_suite_as_committed(page, suite):
