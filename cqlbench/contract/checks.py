@@ -96,7 +96,7 @@ def during(what: str) -> Iterator[None]:
     """Whatever is raised inside says during what."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # a user's method may raise anything; it is raised again, with the note
         error.add_note(what)
         raise
 

@@ -184,7 +184,8 @@ def _solve(trained: Trained) -> Truth:
 def _sample(trained: Trained, states: np.ndarray, purpose: str) -> tuple[np.ndarray, np.ndarray]:
     """Actions of the stochastic policy (B, 1) and what the targets add for each (B,), in float64."""
     generator = torch.Generator().manual_seed(seed_for("action values", purpose, trained.run.seed))
-    actions, bonus = trained.algorithm.sample(trained.normaliser.observations(states), generator)  # type: ignore[attr-defined]
+    algorithm: Any = trained.algorithm  # one that `has_value`
+    actions, bonus = algorithm.sample(trained.normaliser.observations(states), generator)
     return np.asarray(actions, np.float64), np.asarray(bonus, np.float64)
 
 
@@ -192,7 +193,8 @@ def _predict(trained: Trained, truth: Truth, states: np.ndarray, actions: np.nda
     """The smaller critic's Q (B,) as a value of the task's own rewards."""
     config = trained.run.config
     observations = trained.normaliser.observations(states)
-    critics = np.atleast_2d(trained.algorithm.value(observations, actions.astype(np.float32)))  # type: ignore[attr-defined]
+    algorithm: Any = trained.algorithm  # one that `has_value`
+    critics = np.atleast_2d(algorithm.value(observations, actions.astype(np.float32)))
     added = config.reward_shift + truth.bonus(states, actions)
     return (critics.min(0).astype(np.float64) - added) / config.reward_scale
 

@@ -83,14 +83,14 @@ def test_truth_and_prediction_are_those_of_rollouts(
     episodes, steps = 400, 90
     environments, _ = start_episodes(trained.task, episodes, "a test of the truth")
     for env in environments:
-        env.state = np.array([0.5])  # type: ignore[attr-defined]
+        env.state = np.array([0.5])
     generator = torch.Generator().manual_seed(0)
     bonuses = np.zeros((episodes, steps))
     step = 0
 
     def act(observations: np.ndarray, running: np.ndarray) -> np.ndarray:
         nonlocal step
-        actions, bonus = trained.algorithm.sample(observations, generator)  # type: ignore[attr-defined]
+        actions, bonus = trained.algorithm.sample(observations, generator)
         bonuses[:, step] = run.config.reward_shift + (bonus if step else 0)
         step += 1
         return actions if step > 1 else np.ones_like(actions)
@@ -102,7 +102,7 @@ def test_truth_and_prediction_are_those_of_rollouts(
     assert abs(row["true_value"] - returns.mean()) < 4 * math.hypot(error, row["true_standard_error"])
     assert row["true_standard_error"] < 0.1 * abs(row["true_value"])
     observations = trained.normaliser.observations(np.array([[0.5]]))
-    critics = trained.algorithm.value(observations, np.ones((1, 1), np.float32))  # type: ignore[attr-defined]
+    critics = trained.algorithm.value(observations, np.ones((1, 1), np.float32))
     expected = (critics.min() - (bonuses @ weights).mean()) / run.config.reward_scale
     assert row["predicted_value"] == pytest.approx(expected, abs=0.2)
     assert (family == "sac") == (abs(bonuses[:, 1:]).max() > 0)
