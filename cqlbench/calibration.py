@@ -13,9 +13,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from cqlbench.comparison import GAIN, holm, likely_spreads, paired_test, power
 from cqlbench.seeding import generator_for
 from cqlbench.statistics import CONFIDENCE
+from cqlbench.statistics.paired import GAIN, holm, likely_spreads, paired_test, power
 
 CALIBRATION = "calibration.csv"
 SEEDS = (3, 5, 10)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cqlbench import calibration
-from cqlbench.comparison import SPREAD_CONFIDENCE
 from cqlbench.scores import read_table
 from cqlbench.seeding import generator_for
+from cqlbench.statistics.paired import SPREAD_CONFIDENCE
 
 ROOT = Path(__file__).parents[1]
 

@@ -41,7 +41,7 @@ def make_tables(folder, filled=True, text=SUITE):
     for name, collect in collectors.items():
         write_table(collect(suite, folder), folder / name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "REPETITIONS", 50)
+        patch.setattr("cqlbench.statistics.bootstrap.REPETITIONS", 50)
         statistics.write_statistics(folder)
     return suite
 

@@ -8,7 +8,7 @@ import pytest
 from synthetic_runs import SUITE, make_results, make_suite
 from typer.testing import CliRunner
 
-from cqlbench import runs, statistics
+from cqlbench import runs
 from cqlbench.cli import app
 from cqlbench.errors import UserError
 from cqlbench.figures import figure_names
@@ -30,7 +30,7 @@ def made(tmp_path_factory):
     path.write_text(json.dumps({"seconds_total": 70.0, "cpu": "Older <CPU>"}))
     yaml, results, out = str(root / "synthetic.yaml"), str(root / "results"), root / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "REPETITIONS", 50)
+        patch.setattr("cqlbench.statistics.bootstrap.REPETITIONS", 50)
         for words in (
             ["scores", yaml, "--results", results, "--out", str(out)],
             ["statistics", str(out)],

@@ -12,6 +12,9 @@ from synthetic_runs import make_results, make_suite
 
 from cqlbench import statistics
 from cqlbench.scores import collect_episodes, collect_runs, collect_scores, collect_values
+from cqlbench.statistics.finals import GROUPS
+from cqlbench.statistics.over_datasets import profiles
+from cqlbench.statistics.safety import safety, tail_mean
 
 
 def collect(suite, folder):
@@ -31,13 +34,13 @@ def collected(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tables(collected):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "REPETITIONS", 100)
+        patch.setattr("cqlbench.statistics.bootstrap.REPETITIONS", 100)
         return statistics.compute_statistics(*collected)
 
 
 @pytest.fixture
 def few_repetitions(monkeypatch):
-    monkeypatch.setattr(statistics, "REPETITIONS", 100)
+    monkeypatch.setattr("cqlbench.statistics.bootstrap.REPETITIONS", 100)
 
 
 def matrix(rows: list[list[float]]) -> pd.DataFrame:
@@ -59,7 +62,7 @@ def test_aggregates_agree_with_numbers_by_hand(few_repetitions):
 def test_one_seed_gets_no_interval():
     matrices = {"a": matrix([[0.1, 0.6]]), "b": matrix([[0.2, 0.7]])}
     for table in (
-        statistics.aggregates(matrices), statistics.profiles(matrices), statistics.improvement(matrices)
+        statistics.aggregates(matrices), profiles(matrices), statistics.improvement(matrices)
     ):  # fmt: skip
         assert table[["low", "high"]].isna().all().all()
         assert table.iloc[:, 2].notna().all()
@@ -92,7 +95,7 @@ def test_probability_of_improvement_is_rliables(x, y):
 
 
 def test_profiles_count_runs_above_each_score(few_repetitions):
-    table = statistics.profiles({"m": matrix([[0.1, 0.6], [0.2, 0.7]])}).set_index("tau")
+    table = profiles({"m": matrix([[0.1, 0.6], [0.2, 0.7]])}).set_index("tau")
     assert table.loc[0.0, "fraction"] == 1 and table.loc[0.15, "fraction"] == 0.75
     assert table.loc[0.6, "fraction"] == 0.25 and table.loc[1.0, "fraction"] == 0
 
@@ -198,7 +201,7 @@ def test_a_method_without_a_value_has_distances_and_an_older_run_none(tables):
     st.floats(0.01, 1),
 )
 def test_the_tail_mean_is_the_conditional_value_at_risk(scores, share):
-    found = statistics.tail_mean(scores, share)
+    found = tail_mean(scores, share)
     assert scores.min() - 1e-9 <= found <= scores.mean() + 1e-9
     if share * len(scores) >= 1:
         # Rockafellar and Uryasev: the largest over t of t - E[(t - score)+] / share, attained at a score.
@@ -216,9 +219,9 @@ def test_safety_by_hand():
         [("d", "m", seed, score, ended[seed]) for seed, own in ((0, good), (1, bad)) for score in own],
         columns=["dataset", "method", "seed", "score", "terminated"],
     )
-    runs = pd.DataFrame([("d", "m", "m", True, seed) for seed in (0, 1)], columns=[*statistics.GROUPS, "seed"])
+    runs = pd.DataFrame([("d", "m", "m", True, seed) for seed in (0, 1)], columns=[*GROUPS, "seed"])
     scores = pd.DataFrame([("d", "m", 5.0)], columns=["dataset", "method", "cql_alpha"])
-    row = statistics.safety(episodes, runs, scores, pd.DataFrame(columns=["axis", "method"])).iloc[0]
+    row = safety(episodes, runs, scores, pd.DataFrame(columns=["axis", "method"])).iloc[0]
     risks = np.array([good[:2].mean(), bad[:2].mean()])
     assert row["cvar"] == pytest.approx(risks.mean()) and row["score_mean"] == pytest.approx(episodes["score"].mean())
     assert (row["cvar_low"], row["cvar_high"]) == pytest.approx(statistics.t_interval(risks))
