@@ -1,6 +1,6 @@
 """The command line: `cqlbench datasets | train | evaluate | retry | price | scores | statistics | figures | costs |
-report | compare | compare-calibration | value-table | action-values | action-value-figure | check-method |
-conformance | bench | theory`.
+report | compare | compare-calibration | published | import-scores | value-table | action-values |
+action-value-figure | check-method | conformance | bench | theory`.
 
 Each room adds its own commands; what is slow to import is imported inside the command that needs it.
 """
@@ -24,6 +24,7 @@ from cqlbench.cli import (
     datasets,
     methods,
     paper,
+    published,
     suites,
     theory,
     train,
@@ -37,7 +38,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for room in (datasets, train, suites, analysis, compare, paper, action_values, methods, conformance, bench, theory):
+for room in (
+    datasets,
+    train,
+    suites,
+    analysis,
+    compare,
+    published,
+    paper,
+    action_values,
+    methods,
+    conformance,
+    bench,
+    theory,
+):
     room.add_commands(app)
 
 
