@@ -15,7 +15,7 @@ FLOORS = [
     ["training", "simulation", "evaluation", "diagnostics"],
     ["execution", "suites"],
     ["accounting", "costs", "scores"],
-    ["style", "statistics", "comparison", "calibration", "comparison_suites", "score_files"],
+    ["style", "published", "statistics", "comparison", "calibration", "comparison_suites", "score_files"],
     ["claims", "figures"],
     ["report", "conformance", "contract", "bench", "theory"],
     ["cli"],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cqlbench.published.reproduction import beside_published
 from cqlbench.scores import EPISODES, RUNS, SCORES, VALUES, read_table, write_table
 from cqlbench.statistics.diagnostics import diagnostics
 from cqlbench.statistics.finals import KEYS, curves, final_scores, score_matrices, score_table
@@ -46,4 +47,5 @@ def compute_statistics(
         "sweep": swept,
         "diagnostics": diagnostics(values, runs),
         "safety": safety(episodes, runs, scores, swept),
+        "published": beside_published(finals, scores),
     }
