@@ -7,16 +7,15 @@ says where this was simulated to hold and where not. Scores are 0-1; only words 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cqlbench import runs, style
+from cqlbench import style
 from cqlbench.errors import UserError
-from cqlbench.scores import RUNS, SCORES, VALUES, read_table
+from cqlbench.scores import RUNS, SCORES, VALUES, read_table, write_table
 from cqlbench.statistics import CONFIDENCE, aggregates, final_scores, improvement, probability_of_improvement
 from cqlbench.statistics.paired import (
     BETTER,
@@ -32,8 +31,10 @@ from cqlbench.statistics.paired import (
     power,
     seeds_needed,
 )
+from cqlbench.writers import write_text
 
 COMPARISON = "comparison.csv"
+COMPARISON_TEXT = "comparison.md"
 # What `compare` reads: one row per run; `score` is empty where the run came to nothing, and `reason` says why.
 # `value_gap` is predicted minus true value, `cpu_seconds` what the training took; both may be empty.
 RUN_COLUMNS = ["dataset", "method", "seed", "score", "value_gap", "cpu_seconds", "reason"]
@@ -105,11 +106,9 @@ def summarise(table: pd.DataFrame, method: str, references: list[str]) -> list[s
     return sentences
 
 
-def runs_of_suite(folder: Path, results: Path) -> pd.DataFrame:
+def runs_of_suite(folder: Path) -> pd.DataFrame:
     """The headline methods' runs in a suite's folder as RUN_COLUMNS, `method` being the family; further `dataset_hash`,
-    `updates`, `episodes` and `code_fingerprint`.
-
-    `cpu_seconds` is read from the run folders below `results`, and empty where they are not there.
+    `updates`, `episodes`, `code_fingerprint`, `code_version` and `taken_from`.
     """
     planned, scores = read_table(folder / RUNS), read_table(folder / SCORES)
     finals = final_scores(scores, planned, read_table(folder / VALUES)).rename(columns={"difference_mean": "value_gap"})
@@ -118,10 +117,44 @@ def runs_of_suite(folder: Path, results: Path) -> pd.DataFrame:
     episodes = scores[[*keys, "episodes"]].drop_duplicates(keys)
     table = table.merge(episodes, on=keys, how="left").assign(
         method=table["family"],
-        cpu_seconds=[_training_seconds(Path(results, run)) for run in table["folder"]],
         reason=table["status"].where(table["reason"].isna(), table["status"] + ": " + table["reason"].astype(str)),
     )
-    return table[[*RUN_COLUMNS, "dataset_hash", "updates", "episodes", "code_fingerprint"]]
+    further = ["dataset_hash", "updates", "episodes", "code_fingerprint", "code_version", "taken_from"]
+    # Tables of earlier code name neither CPU seconds nor where a run is from: all were trained for their suite.
+    return table.reindex(columns=[*RUN_COLUMNS, *further])
+
+
+def write_comparison(folder: Path, method: str, references: list[str]) -> str:
+    """Compares families of a suite's folder into comparison.csv and comparison.md there; returns what the latter says.
+
+    Raises UserError as `compare`.
+    """
+    table = runs_of_suite(folder)
+    compared = compare(table, method, references)
+    write_table(compared, folder / COMPARISON)
+    shown = table[table["method"].isin([method, *references])]
+    lines = [markdown(compared), *summarise(table, method, references), *remarks(shown)]
+    text = "\n".join([*lines, ""])
+    write_text(folder / COMPARISON_TEXT, text)
+    return text
+
+
+def remarks(table: pd.DataFrame) -> list[str]:
+    """What a reader of a comparison should know of these runs of `runs_of_suite`: taken from elsewhere, other code."""
+    sentences = [
+        f"The {len(part)} runs of {_name(str(family))} are taken from {folder}; they were not trained here."
+        for (family, folder), part in table.groupby(["method", "taken_from"])
+    ]
+    makers = table.groupby(["code_fingerprint", "code_version"])["method"].agg(lambda names: sorted(set(names)))
+    if makers.index.get_level_values(0).nunique() > 1:
+        by_code = "; ".join(
+            f"{', '.join(map(_name, names))} by {fingerprint} ({version})"
+            for (fingerprint, version), names in makers.items()
+        )
+        sentences.append(
+            f"Different training code made these runs, so a part of the differences may come from that: {by_code}."
+        )
+    return sentences
 
 
 def markdown(comparison: pd.DataFrame) -> str:
@@ -235,11 +268,6 @@ def _more(seeds: int | None, present: int) -> str:
     if seeds is None:
         return f"more than {MAX_SEEDS - present} more seeds are"
     return f"{seeds or 'no'} more {'seed is' if seeds == 1 else 'seeds are'}"
-
-
-def _training_seconds(folder: Path) -> float:
-    path = folder / runs.TIMING
-    return json.loads(path.read_text()).get("cpu_seconds_training", np.nan) if path.is_file() else np.nan
 
 
 def _name(family: str) -> str:

@@ -4,73 +4,161 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from cqlbench import runs
 from cqlbench.algorithms.registry import find_algorithm
+from cqlbench.costs import expected_seconds, read_rates
 from cqlbench.datasets.store import stored_metadata
 from cqlbench.errors import UserError
-from cqlbench.suites import Suite, load_suite
+from cqlbench.runs import Run
+from cqlbench.suites import Method, Suite, load_suite
+from cqlbench.taken import why_not_taken
 from cqlbench.writers import write_text
 
 SUITE_FILE = "suite.yaml"
+# A run that takes ten times what the slowest method it is compared with is priced at hangs, or cannot be waited for.
+# Prices are of another machine, perhaps an idle one: hence also half an hour.
+TIMES_SLOWEST = 10
+SHORTEST_LIMIT = 30
 
 
-def family_of(algorithm: str) -> str:
-    """What a comparison calls the method: the class of `my_method.py:MyMethod`, else the known name."""
-    return algorithm.rpartition(":")[2]
+class Choice(NamedTuple):
+    """What a person asks `cqlbench compare` for.
 
-
-def write_comparison_suite(
-    base: Path, algorithm: str, settings: dict[str, Any], references: list[str], results: Path
-) -> Path:
-    """Writes <results>/suites/<name>/suite.yaml and returns it; an equal file is left as it is.
-
-    It selects the datasets, seeds and budget of the suite file `base`, of its methods the `references` with their
-    headline settings, so that their runs are those of `base`, and `algorithm` with the common settings of `base` and
-    `settings` over them. Raises UserError for a reference that `base` does not have and for settings not allowed.
+    `method` is an entry of the suite, a known method or one's own class; `settings` stand over what it has there.
+    `time_limit` is in minutes per run; None: `default_time_limit`.
     """
-    suite, family = load_suite(base), family_of(algorithm)
+
+    method: str
+    references: tuple[str, ...]
+    settings: dict[str, Any] = {}
+    time_limit: float | None = None
+    train_baselines: bool = False
+
+
+class Planned(NamedTuple):
+    """A suite's content, and per method in a sentence where its runs will come from."""
+
+    content: dict[str, Any]
+    sources: list[str]
+
+
+def plan_comparison(base: Path, choice: Choice, results: Path) -> Planned:
+    """The suite of a comparison, as its file will say it.
+
+    It selects the datasets, seeds and budget of the suite file `base`, of its methods the references with their
+    headline settings, so that their runs are those of `base`, and the chosen method: one of `base` as it is there,
+    any other with the common settings of `base`. Runs of `base`'s methods that are not all in the store below `results`
+    are taken from <results>/reference/<name of base> where that has them. Raises UserError for a reference that `base`
+    does not have and for settings not allowed.
+    """
+    suite = load_suite(base)
     headline = {method.family: method for method in suite.methods if method.headline}
-    for reference in references:
+    known = headline.get(choice.method)
+    family = choice.method.rpartition(":")[2]
+    if family in headline and not known:
+        raise UserError(f"{choice.method}: suite {suite.name} has a method called {family}; give yours another name.")
+    for reference in choice.references:
         if reference not in headline:
             raise UserError(f"--against {reference}: not in suite {suite.name}, which has {', '.join(headline)}.")
         if reference == family:
             raise UserError(f"--against {reference}: a method cannot be compared with itself; give one another name.")
-    config = find_algorithm(algorithm).config
-    content = yaml.safe_load(base.read_text(encoding="utf-8"))
-    # A swept common setting has a headline value, or `base` would have been refused.
-    common = {
-        key: content["headline"][key] if isinstance(value, list) else value
-        for key, value in content.get("common", {}).items()
-        if key in config.__dataclass_fields__
-    }
-    try:
-        own = config.resolve(common | settings)
-    except UserError as error:
-        raise UserError(f"{family}: {error}") from error
-    name = re.sub("[^a-z0-9]+", "-", f"{family} vs {' '.join(references)} on {suite.name}".lower())
-    known = {key: {"algorithm": shown.algorithm, **shown.config.changed()} for key, shown in headline.items()}
-    document = {
-        "name": name,
-        "title": f"{family} against {', '.join(references)} on {suite.name}",
+    chosen = _choose(base, family, choice, known)
+    sources, entries = [], {}
+    for name, method in {**{name: headline[name] for name in choice.references}, family: chosen}.items():
+        entries[name] = {"algorithm": method.algorithm, **method.config.changed()}
+        folder, source = _find_source(suite, method, headline.get(name), results, choice.train_baselines)
+        if folder:
+            entries[name]["taken_from"] = folder
+        sources.append(f"{name}: {source}")
+    names = " ".join(choice.references)
+    content = {
+        "name": re.sub("[^a-z0-9]+", "-", f"{family} vs {names} on {suite.name}".lower()).strip("-"),
+        "title": f"{family} against {', '.join(choice.references)} on {suite.name}",
         "note": f"Written by cqlbench compare from {base.name}. {suite.note}".strip(),
         "datasets": list(suite.datasets),
         "seeds": list(suite.seeds),
         "protocol": dataclasses.asdict(suite.protocol),
-        "methods": {key: known[key] for key in references} | {family: {"algorithm": algorithm, **own.changed()}},
+        "time_limit": choice.time_limit or default_time_limit([headline[name] for name in choice.references], suite),
+        "methods": entries,
+        "compare": {"method": family, "against": list(choice.references)},
     }
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
-    path = results / "suites" / name / SUITE_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
+    return Planned(content, sources)
+
+
+def write_suite(content: dict[str, Any], folder: Path) -> Path:
+    """Writes <folder>/suite.yaml and returns it; an equal file is left as it is."""
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    path = folder / SUITE_FILE
+    folder.mkdir(parents=True, exist_ok=True)
     # Another time of change would make the report anew.
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
     return path
+
+
+def default_time_limit(methods: Iterable[Method], suite: Suite) -> float:
+    """Minutes per run, in tens: TIMES_SLOWEST what the slowest of these methods is priced, SHORTEST_LIMIT at least.
+
+    By the package's table of rates, so that the same comparison always has the same limit.
+    """
+    rates = read_rates()
+    seconds = [
+        expected_seconds(Run(dataset, method.algorithm, method.config, suite.protocol, suite.seeds[0]), rates) or 0.0
+        for method in methods
+        for dataset in suite.datasets
+    ]
+    return max(SHORTEST_LIMIT, 10 * math.ceil(TIMES_SLOWEST * max(seconds) / 600))
+
+
+def _choose(base: Path, family: str, choice: Choice, known: Method | None) -> Method:
+    """The method that is judged, with its settings; `known` is the entry of `base` that it is."""
+    algorithm = known.algorithm if known else choice.method
+    config = find_algorithm(algorithm).config
+    if known:
+        usual = known.config.changed()
+    else:
+        content = yaml.safe_load(base.read_text(encoding="utf-8"))
+        # A swept common setting has a headline value, or `base` would have been refused.
+        usual = {
+            key: content["headline"][key] if isinstance(value, list) else value
+            for key, value in content.get("common", {}).items()
+            if key in config.__dataclass_fields__
+        }
+    try:
+        return Method(family, family, algorithm, config.resolve(usual | choice.settings), {}, True)
+    except UserError as error:
+        raise UserError(f"{family}: {error}") from error
+
+
+def _find_source(
+    suite: Suite, method: Method, known: Method | None, results: Path, train_all: bool
+) -> tuple[str | None, str]:
+    """The folder of tables that the method's runs are taken from, None where they are trained; and that in words."""
+    wanted = [
+        (method, Run(dataset, method.algorithm, method.config, suite.protocol, seed))
+        for dataset in suite.datasets
+        for seed in suite.seeds
+    ]
+    there = sum((run.folder(results) / runs.STATUS).is_file() for _, run in wanted)
+    if there == len(wanted):
+        return None, f"its {there} runs are there."
+    trained = f"{len(wanted) - there} of {len(wanted)} runs are trained"
+    if known is None or known.config != method.config:
+        return None, f"{trained}."
+    if train_all:
+        return None, f"{trained}, as --train-baselines says."
+    folder = Path(known.taken_from) if known.taken_from else results / "reference" / suite.name
+    if reason := why_not_taken(wanted, folder, results / "datasets"):
+        return None, f"{trained}, since none can be taken: {reason}."
+    return folder.as_posix(), f"its {len(wanted)} runs are taken from {folder}; --train-baselines trains them."
 
 
 def refuse_other_data(suite: Suite, results: Path) -> None:

@@ -66,7 +66,7 @@ def find_baselines(suite: Suite, results: Path) -> pd.DataFrame:
     folders = [results / kind / suite.name for kind in ("suites", "reference")]
     for folder in folders:
         if (folder / RUNS).is_file():
-            return runs_of_suite(folder, results)
+            return runs_of_suite(folder)
     raise UserError(
         f"suite {suite.name}: neither {folders[0]} nor {folders[1]} has its runs; run the suite, or put the method to "
         "compare with into the score file."

@@ -36,11 +36,31 @@ SCORE_COLUMNS = [
 ]  # fmt: skip
 RUN_COLUMNS = [
     "dataset", "method", "family", "headline", "seed", "status", "reason", "update", "updates", "seconds",
-    "updates_per_second", "peak_memory_mb", "code_fingerprint", "code_version", "dataset_hash", "warning", "folder",
+    "cpu_seconds", "updates_per_second", "peak_memory_mb", "code_fingerprint", "code_version", "dataset_hash",
+    "warning", "folder", "taken_from",
 ]  # fmt: skip
 VALUE_COLUMNS = ["dataset", "method", "seed", *runs.VALUE_COLUMNS]
 TRAINING_COLUMNS = ["dataset", "method", "seed", "update", "metric", "value"]
 EPISODE_COLUMNS = ["dataset", "method", "seed", "update", "episode", "return", "score", "length", "terminated"]
+# What tells the rows of a table apart, and what they are sorted by.
+KEYS = {
+    SCORES: ["dataset", "method", "seed", "update"],
+    RUNS: ["dataset", "method", "seed"],
+    VALUES: ["dataset", "method", "seed", "start", "update"],
+    TRAINING: ["dataset", "method", "seed", "metric"],
+    EPISODES: ["dataset", "method", "seed", "episode"],
+}
+
+
+def collect_tables(suite: Suite, results: Path) -> dict[str, pd.DataFrame]:
+    """All five, by the name of their file. Raises UserError as `collect_scores`."""
+    return {
+        SCORES: collect_scores(suite, results),
+        RUNS: collect_runs(suite, results),
+        VALUES: collect_values(suite, results),
+        TRAINING: collect_training(suite, results),
+        EPISODES: collect_episodes(suite, results),
+    }
 
 
 def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
@@ -99,6 +119,12 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
                 }
             )
     table = pd.DataFrame(rows, columns=SCORE_COLUMNS + further)
+    refuse_mixed_contents(table)
+    return table.sort_values(KEYS[SCORES], ignore_index=True)
+
+
+def refuse_mixed_contents(table: pd.DataFrame) -> None:
+    """Raises UserError where runs of one dataset in this table of scores were trained on different contents of it."""
     for name, group in table.groupby("dataset"):
         if group.dataset_hash.nunique() > 1:
             contents = "; ".join(
@@ -108,14 +134,14 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
                 f"{name}: its runs were trained on different contents of the dataset ({contents}). "
                 "Their scores cannot be compared; train them again on one content."
             )
-    return table.sort_values(["dataset", "method", "seed", "update"], ignore_index=True)
 
 
 def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
     """One row per run of the suite: RUN_COLUMNS, then `axis_<key>` per swept axis.
 
     `status` is `missing` where the folder has no status.json; `update` is how far the run came, `updates` its budget;
-    `seconds` and `peak_memory_mb` are those of the whole run; `folder` is relative to `results`.
+    `seconds` and `peak_memory_mb` are those of the whole run, `cpu_seconds` those of its updates; `folder` is relative
+    to `results`; `taken_from` is empty, since these runs are our own.
     """
     axes = suite.axes
     rows: list[dict[str, Any]] = []
@@ -137,6 +163,7 @@ def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
                 "update": status.get("update") or 0,
                 "updates": run.protocol.updates,
                 "seconds": timing.get("seconds_total"),
+                "cpu_seconds": timing.get("cpu_seconds_training"),
                 "updates_per_second": timing.get("updates_per_second"),
                 "peak_memory_mb": timing.get("peak_memory_mb"),
                 "code_fingerprint": provenance.get("code_fingerprint"),
@@ -149,7 +176,7 @@ def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows, columns=RUN_COLUMNS + [AXIS + axis for axis in axes])
-    return table.sort_values(["dataset", "method", "seed"], ignore_index=True)
+    return table.sort_values(KEYS[RUNS], ignore_index=True)
 
 
 def collect_values(suite: Suite, results: Path) -> pd.DataFrame:
@@ -163,7 +190,7 @@ def collect_values(suite: Suite, results: Path) -> pd.DataFrame:
         for row in _read_run_table(folder / runs.VALUES)
     ]
     table = pd.DataFrame(rows, columns=VALUE_COLUMNS)
-    return table.sort_values(["dataset", "method", "seed", "start", "update"], ignore_index=True)
+    return table.sort_values(KEYS[VALUES], ignore_index=True)
 
 
 def collect_training(suite: Suite, results: Path) -> pd.DataFrame:
@@ -183,7 +210,7 @@ def collect_training(suite: Suite, results: Path) -> pd.DataFrame:
         if metric != "update"
     ]
     table = pd.DataFrame(rows, columns=TRAINING_COLUMNS)
-    return table.sort_values(["dataset", "method", "seed", "metric"], ignore_index=True)
+    return table.sort_values(KEYS[TRAINING], ignore_index=True)
 
 
 def collect_episodes(suite: Suite, results: Path) -> pd.DataFrame:
@@ -208,7 +235,7 @@ def collect_episodes(suite: Suite, results: Path) -> pd.DataFrame:
             if row["update"] == run.protocol.updates
         ]
     table = pd.DataFrame(rows, columns=EPISODE_COLUMNS)
-    return table.sort_values(["dataset", "method", "seed", "episode"], ignore_index=True)
+    return table.sort_values(KEYS[EPISODES], ignore_index=True)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -229,6 +256,8 @@ def read_table(path: Path, made_by: str = "`cqlbench scores` or `cqlbench statis
         "code_fingerprint": object,
         "dataset_hash": object,
         "config_hash": object,
+        "folder": object,
+        "taken_from": object,
     }
     # Only an empty cell is a missing value: `null` is a setting.
     return pd.read_csv(path, float_precision="round_trip", dtype=text, keep_default_na=False, na_values=[""])

@@ -23,6 +23,8 @@ from cqlbench.runs import Protocol, Run, readable
 
 # What the schema calls a type, in words.
 TYPES = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number", "string": "text"}
+# Where the suites that come with the repository are, from its top folder.
+SHIPPED = Path("workflow", "config")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Method:
 
     `family` is its entry in the suite file, `axes` the settings that entry sweeps, with this method's values, and
     `label` both together: `cql cql_alpha=10`; with a drawn backward always that too. The main comparison shows each
-    family's one `headline` method.
+    family's one `headline` method. `taken_from` is the folder of tables that its runs are taken from instead of being
+    trained, None where they are trained.
     """
 
     label: str
@@ -40,11 +43,23 @@ class Method:
     config: MethodConfig
     axes: dict[str, Any]
     headline: bool
+    taken_from: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The family that is judged, and those it is judged against."""
+
+    method: str
+    against: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What a suite file says, checked and with every list of settings multiplied out into methods."""
+    """What a suite file says, checked and with every list of settings multiplied out into methods.
+
+    `time_limit` is in minutes per run; None: no limit.
+    """
 
     name: str
     title: str
@@ -54,6 +69,8 @@ class Suite:
     protocol: Protocol
     methods: tuple[Method, ...]
     claims: tuple[dict[str, Any], ...]
+    compare: Comparison | None = None
+    time_limit: float | None = None
 
     @property
     def axes(self) -> list[str]:
@@ -61,13 +78,31 @@ class Suite:
         return sorted({key for method in self.methods for key in method.axes})
 
     def runs(self) -> list[tuple[Method, Run]]:
-        """Every run beside the method it belongs to, by dataset, then method, then seed, in the file's order."""
+        """Every run that is trained beside its method, by dataset, then method, then seed, in the file's order."""
+        return [(method, run) for method, run in self._planned() if method.taken_from is None]
+
+    def taken_runs(self) -> list[tuple[Method, Run]]:
+        """Those of the methods that are taken from tables, in the same order."""
+        return [(method, run) for method, run in self._planned() if method.taken_from is not None]
+
+    def _planned(self) -> list[tuple[Method, Run]]:
         return [
             (method, Run(dataset, method.algorithm, method.config, self.protocol, seed))
             for dataset in self.datasets
             for method in self.methods
             for seed in self.seeds
         ]
+
+
+def find_suite_file(suite: str) -> Path:
+    """The file of a suite given by its path, or by its name in SHIPPED. Raises UserError where it is neither."""
+    if Path(suite).is_file():
+        return Path(suite)
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
+    if suite in shipped:
+        return shipped[suite]
+    known = f"the suites in {SHIPPED} are {', '.join(shipped)}" if shipped else f"there is no {SHIPPED} here"
+    raise UserError(f"suite: {suite!r} is neither a file nor a suite's name; {known}.")
 
 
 def load_suite(path: Path | str) -> Suite:
@@ -159,6 +194,15 @@ def _build(content: dict[str, Any]) -> Suite:
                 raise UserError(
                     f"claims.{index}.{key}: {claim[key]!r} is not in this suite; it must be {', '.join(allowed)}."
                 )
+    comparison = content.get("compare")
+    if comparison:
+        for key, names in (("method", [comparison["method"]]), ("against", comparison["against"])):
+            if unknown := [name for name in names if name not in families]:
+                raise UserError(
+                    f"compare.{key}: {unknown[0]!r} is not in this suite; it must be {', '.join(families)}."
+                )
+        if comparison["method"] in comparison["against"]:
+            raise UserError(f"compare.against: {comparison['method']!r} cannot be compared with itself; leave it out.")
     suite = Suite(
         name=content["name"],
         title=content.get("title", content["name"]),
@@ -169,8 +213,11 @@ def _build(content: dict[str, Any]) -> Suite:
         protocol=Protocol(**{key: int(value) for key, value in content.get("protocol", {}).items()}),
         methods=methods,
         claims=tuple(content.get("claims", [])),
+        compare=Comparison(comparison["method"], tuple(comparison["against"])) if comparison else None,
+        time_limit=content.get("time_limit"),
     )
-    suite.runs()  # whatever a run refuses, it refuses here and not in the middle of a workflow
+    # Whatever a run refuses, it refuses here and not in the middle of a workflow.
+    suite._planned()
     return suite
 
 
@@ -186,7 +233,7 @@ def _methods(content: dict[str, Any]) -> tuple[Method, ...]:
         except UserError as error:
             raise UserError(f"methods.{family}: {error}") from error
         shared = {key: value for key, value in common.items() if key in config.__dataclass_fields__}
-        own = {key: value for key, value in entry.items() if key != "algorithm"}
+        own = {key: value for key, value in entry.items() if key not in ("algorithm", "taken_from")}
         used_keys.update(shared)
 
         choices: dict[str, list[Any]] = {}
@@ -214,6 +261,7 @@ def _methods(content: dict[str, Any]) -> tuple[Method, ...]:
                     config=resolved,
                     axes=axes,
                     headline=axes == shown,
+                    taken_from=entry.get("taken_from"),
                 )
             )
     for key in common:

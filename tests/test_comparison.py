@@ -148,7 +148,7 @@ def test_a_suites_runs_are_read_with_their_failures(tmp_path):
     collected = ((RUNS, collect_runs), (SCORES, collect_scores), (VALUES, collect_values))
     for name, collector in collected:
         write_table(collector(suite, tmp_path), folder / name)
-    table = comparison.runs_of_suite(folder, tmp_path)
+    table = comparison.runs_of_suite(folder)
     # Of a sweep, the headline setting alone.
     assert len(table) == len({(method.family) for method in suite.methods}) * len(suite.datasets) * len(suite.seeds)
     found = compare(table, "own-idea", ["cql", "sac", "bc"]).set_index(["dataset", "reference"])

@@ -14,7 +14,7 @@ FLOORS = [
     ["runs", "normalisation", "provenance"],
     ["training", "simulation", "evaluation", "diagnostics"],
     ["execution", "suites"],
-    ["accounting", "costs", "scores"],
+    ["accounting", "costs", "scores", "taken"],
     ["style", "published", "statistics", "comparison", "calibration", "comparison_suites", "score_files"],
     ["claims", "figures"],
     ["report", "conformance", "contract", "bench", "theory"],

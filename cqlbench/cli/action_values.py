@@ -7,18 +7,20 @@ from typing import Annotated
 
 import typer
 
+from cqlbench.cli.workflow import SUITE
+
 
 def add_commands(app: typer.Typer) -> None:
     """Adds `action-values` and `action-value-figure`."""
     app.command(
         "action-values",
-        epilog="Example: cqlbench action-values workflow/config/lqr.yaml --results results --out results/suites/lqr",
+        epilog="Example: cqlbench action-values lqr --results results --out results/suites/lqr",
     )(action_values)
     app.command("action-value-figure", epilog="Example: cqlbench action-value-figure results/suites/lqr")(figure)
 
 
 def action_values(
-    suite_file: Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite file.")],
+    suite_file: Annotated[Path, typer.Argument(**SUITE, help="The suite: a file, or a name in workflow/config.")],
     results: Annotated[Path, typer.Option(help="The folder that holds runs/.")] = Path("results"),
     out: Annotated[Path | None, typer.Option(help="Where to write; RESULTS/suites/NAME where left out.")] = None,
 ) -> None:

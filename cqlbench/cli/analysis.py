@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite file.")]
+from cqlbench.cli.workflow import SUITE
+
+SuiteFile = Annotated[Path, typer.Argument(**SUITE, help="The suite: a file, or the name of one in workflow/config.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The suite's folder of results.")]
 Results = Annotated[Path, typer.Option(help="The folder that holds runs/.")]
 Out = Annotated[Path | None, typer.Option(help="Where to write; RESULTS/suites/NAME where left out.")]
@@ -15,17 +17,11 @@ Out = Annotated[Path | None, typer.Option(help="Where to write; RESULTS/suites/N
 
 def add_commands(app: typer.Typer) -> None:
     """Adds `scores`, `statistics`, `figures`, `costs` and `report`."""
-    app.command(
-        epilog="Example: cqlbench scores workflow/config/quick.yaml --results results --out results/suites/quick"
-    )(scores)
+    app.command(epilog="Example: cqlbench scores quick")(scores)
     app.command(epilog="Example: cqlbench statistics results/suites/quick")(statistics)
     app.command(epilog="Example: cqlbench figures results/suites/quick")(figures)
-    app.command(
-        epilog="Example: cqlbench costs workflow/config/quick.yaml --results results --out results/suites/quick"
-    )(costs)
-    app.command(
-        epilog="Example: cqlbench report results/suites/quick --suite workflow/config/quick.yaml --results results"
-    )(report)
+    app.command(epilog="Example: cqlbench costs quick")(costs)
+    app.command(epilog="Example: cqlbench report results/suites/quick --suite quick")(report)
 
 
 def scores(
@@ -35,29 +31,16 @@ def scores(
 ) -> None:
     """Collects a suite's run folders into scores.csv, runs.csv, values.csv, training.csv and episodes.csv."""
     from cqlbench.accounting import note_time, timing_of_step
-    from cqlbench.scores import (
-        EPISODES,
-        RUNS,
-        SCORES,
-        TRAINING,
-        VALUES,
-        collect_episodes,
-        collect_runs,
-        collect_scores,
-        collect_training,
-        collect_values,
-        write_table,
-    )
+    from cqlbench.scores import RUNS, collect_tables, write_table
     from cqlbench.suites import load_suite
+    from cqlbench.taken import add_taken
 
     suite = load_suite(suite_file)
     folder = out or results / "suites" / suite.name
-    runs = collect_runs(suite, results)
-    write_table(collect_scores(suite, results), folder / SCORES)
-    write_table(runs, folder / RUNS)
-    write_table(collect_values(suite, results), folder / VALUES)
-    write_table(collect_training(suite, results), folder / TRAINING)
-    write_table(collect_episodes(suite, results), folder / EPISODES)
+    tables = add_taken(collect_tables(suite, results), suite, results / "datasets")
+    for name, table in tables.items():
+        write_table(table, folder / name)
+    runs = tables[RUNS]
     note_time("scores", timing_of_step(folder, "scores"))
     counts = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().sort_index().items())
     print(f"{folder}: {len(runs)} runs ({counts})")
@@ -98,7 +81,7 @@ def costs(suite_file: SuiteFile, results: Results = Path("results"), out: Out = 
 
 def report(
     folder: Folder,
-    suite: Annotated[Path, typer.Option(metavar="SUITE.yaml", help="The suite file.")],
+    suite: Annotated[Path, typer.Option(**SUITE, help="The suite: a file, or the name of one in workflow/config.")],
     results: Results = Path("results"),
 ) -> None:
     """Judges the suite's claims (DIR/claims.csv) and writes DIR/report.html, one page that needs nothing else."""

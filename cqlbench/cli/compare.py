@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cqlbench.cli.workflow import SUITE
+
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cqlbench.comparison_suites import Choice
+
+Against = Annotated[
+    list[str] | None, typer.Option(help="The method to compare with; may be given several times. Default: cql.")
+]
+
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds `compare` and `compare-calibration`."""
+    """Adds `compare`, `comparison` and `compare-calibration`."""
     app.command(
         context_settings={"allow_extra_args": True},
-        epilog="Example: cqlbench compare my_method.py:MyMethod --suite workflow/config/quick.yaml --cores 8",
+        epilog="Example: cqlbench compare my_method.py:MyMethod --suite quick --cores 8",
     )(compare)
+    app.command(epilog="Example: cqlbench comparison results/suites/quick d3rlpy-cql --against cql --against bc")(
+        comparison
+    )
     app.command("compare-calibration", epilog="Example: cqlbench compare-calibration --out results/reference/compare")(
         compare_calibration
     )
@@ -28,57 +39,84 @@ def compare(
     method: Annotated[
         str | None,
         typer.Argument(
-            help="One's own class as my_method.py:MyMethod; with --scores a method's name in the file, which may be "
-            "left out where it has one beside --against."
+            help="One's own class as my_method.py:MyMethod, a method of the suite, or any known one; with --scores a "
+            "method's name in the file, which may be left out where it has one beside --against."
         ),
     ] = None,
     suite: Annotated[
-        Path | None, typer.Option(metavar="SUITE.yaml", help="The suite whose datasets, seeds and budget are used.")
+        Path | None,
+        typer.Option(**SUITE, help="The suite whose datasets, seeds and budget are used: a file, or a name as quick."),
     ] = None,
-    against: Annotated[
-        list[str] | None, typer.Option(help="The method to compare with; may be given several times. Default: cql.")
-    ] = None,
+    against: Against = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of one's own method.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method.")
     ] = None,
     cores: Annotated[str, typer.Option(help="How many runs at once.")] = "all",
+    train_baselines: Annotated[
+        bool, typer.Option("--train-baselines", help="Take no runs from results/reference/; train them.")
+    ] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="A run that takes longer is stopped and marked; by default ten times what the slowest method compared "
+            "with is priced, at least half an hour.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained; write nothing.")] = False,
     scores: Annotated[
         Path | None,
         typer.Option(metavar="FILE.csv", help="Scores trained elsewhere: dataset, method, seed, score (0-1)."),
     ] = None,
-    results: Annotated[Path, typer.Option(help="The folder that holds runs/.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="The folder that holds runs/ and reference/.")] = Path("results"),
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.csv", help="Write the comparison here; else into the folder of what was trained."),
+        Path | None, typer.Option(metavar="FILE.csv", help="With --scores: write the comparison here.")
     ] = None,
 ) -> None:
     """Compares a method with others per dataset, seed by seed, and says what the seeds can carry: better, worse, or no
     evidence either way.
 
-    Trains with Snakemake what is missing, from the repository's top folder; runs that are there are taken as they are.
+    Trains with Snakemake what is missing, from the repository's top folder. Runs that are there are taken as they are;
+    so are the suite's committed ones in results/reference/, where data, settings, budget and protocol are the same.
     What stands after `--` goes to Snakemake. With --scores nothing is trained: a method that the file does not have is
     taken from the suite's own runs, if the file's columns dataset_hash, updates and episodes say that it is the same
     data, budget and protocol.
     """
-    from cqlbench import comparison
+    from cqlbench.comparison import compare, markdown, summarise
+    from cqlbench.comparison_suites import Choice
     from cqlbench.errors import UserError
     from cqlbench.scores import write_table
 
-    references = list(dict.fromkeys(against or ["cql"]))
+    references = tuple(dict.fromkeys(against or ["cql"]))
     if scores:
         if settings or context.args:
             raise UserError(f"--scores {scores}: nothing is trained, so --set and words for Snakemake say nothing.")
-        own, table = _read(scores, method, suite, references, results)
+        own, table = _read(scores, method, suite, list(references), results)
+        compared = compare(table, own, list(references))
+        if out:
+            write_table(compared, out)
+        print(markdown(compared))
+        print("\n".join(summarise(table, own, list(references))))
     elif method and suite:
-        own, table, folder = _train(context.args, method, suite, settings or [], references, cores, results)
-        out = out or folder / comparison.COMPARISON
+        if out:
+            raise UserError("--out: only with --scores; else comparison.csv is in the folder of what was trained.")
+        values = dict(setting.partition("=")[::2] for setting in settings or [])
+        choice = Choice(method, references, values, time_limit, train_baselines)
+        words = [*context.args, *["--dry-run"] * dry_run]
+        _train(suite, choice, words, cores, results)
     else:
         raise UserError("compare: name a method and a suite to train it on, or a table of scores with --scores.")
-    compared = comparison.compare(table, own, references)
-    if out:
-        write_table(compared, out)
-    print(comparison.markdown(compared))
-    print("\n".join(comparison.summarise(table, own, references)))
+
+
+def comparison(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of an analysed suite.")],
+    method: Annotated[str, typer.Argument(help="The family that is judged, as the suite calls it.")],
+    against: Against = None,
+) -> None:
+    """Compares a suite's families as `compare` does, from its tables: writes DIR/comparison.csv and comparison.md."""
+    from cqlbench.comparison import write_comparison
+
+    print(write_comparison(folder, method, list(dict.fromkeys(against or ["cql"]))), end="")
 
 
 def _read(
@@ -105,38 +143,37 @@ def _read(
     return own, table
 
 
-def _train(
-    words: list[str],
-    method: str,
-    base: Path,
-    settings: list[str],
-    references: list[str],
-    cores: str,
-    results: Path,
-) -> tuple[str, pd.DataFrame, Path]:
-    """The method's family, the runs of the suite made for it, trained where they were missing, and its folder."""
+def _train(base: Path, choice: Choice, words: list[str], cores: str, results: Path) -> None:
+    """Plans the suite of the comparison, makes it with Snakemake, and prints what it came to."""
+    import tempfile
+
     from cqlbench.cli.workflow import is_dry_run, run_suite
-    from cqlbench.comparison import runs_of_suite
-    from cqlbench.comparison_suites import family_of, refuse_other_data, write_comparison_suite
+    from cqlbench.comparison import COMPARISON_TEXT
+    from cqlbench.comparison_suites import plan_comparison, refuse_other_data, write_suite
+    from cqlbench.datasets import dataset_file
     from cqlbench.errors import UserError
     from cqlbench.suites import load_suite
 
     if not Path("Snakefile").is_file():
         raise UserError("compare: no Snakefile here; call it from the top folder of the repository.")
-    values = dict(setting.partition("=")[::2] for setting in settings)
-    suite_file = write_comparison_suite(base, method, values, references, results)
-    refuse_other_data(load_suite(suite_file), results)
-    # What Snakemake prints stands apart from the comparison.
-    code = run_suite(suite_file, results, words, cores, sys.stderr)
-    if code or is_dry_run(words):
+    dry_run = is_dry_run(words)
+    files = [dataset_file(results / "datasets", dataset) for dataset in load_suite(base).datasets]
+    missing = [str(file) for file in files if not file.exists()]
+    # First, since what they turn out to be decides which runs may be taken. What Snakemake prints stands apart from
+    # the comparison.
+    if missing and not dry_run and (code := run_suite(base, results, [*words, *missing], cores, sys.stderr)):
         raise typer.Exit(code)
-    table = runs_of_suite(suite_file.parent, results)
-    print(f"{suite_file.parent / 'report.html'} has the figures and every run; {suite_file} is the suite.\n")
-    if table["code_fingerprint"].nunique() > 1:
-        print("These runs were made by different versions of the training code; the report says which.\n")
-    if table["score"].isna().any():
-        print(f"Runs without a score are left out below. To make them again: cqlbench retry {suite_file}\n")
-    return family_of(method), table, suite_file.parent
+    plan = plan_comparison(base, choice, results)
+    print(*plan.sources, f"A run may take {plan.content['time_limit']:g} minutes.", sep="\n", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as passing:
+        folder = results / "suites" / plan.content["name"]
+        suite_file = write_suite(plan.content, Path(passing) if dry_run else folder)
+        refuse_other_data(load_suite(suite_file), results)
+        code = run_suite(suite_file, results, words, cores, sys.stderr)
+    if code or dry_run:
+        raise typer.Exit(code)
+    print(f"{folder / 'report.html'} has the figures and every run; {suite_file} is the suite.\n")
+    print((folder / COMPARISON_TEXT).read_text(encoding="utf-8"), end="")
 
 
 def compare_calibration(

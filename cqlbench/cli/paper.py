@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cqlbench.cli.workflow import SUITE
+
 
 def add_commands(app: typer.Typer) -> None:
     """Adds `value-table`."""
@@ -14,7 +16,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def value_table(
-    suite_files: Annotated[list[Path], typer.Argument(metavar="SUITE.yaml...", help="The suite files.")],
+    suite_files: Annotated[list[Path], typer.Argument(**SUITE, help="The suites: files or names.")],
     results: Annotated[Path, typer.Option(help="The folder that holds suites/.")] = Path("results"),
     out: Annotated[Path | None, typer.Option(help="Where to write; RESULTS/paper where left out.")] = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Calling Snakemake from a command."""
+"""Suites on the command line: naming one, and calling Snakemake on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+
+def find_suite(name: str) -> Path:
+    """The file of a suite given by path or name. Raises UserError where there is none."""
+    from cqlbench.suites import find_suite_file
+
+    return find_suite_file(name)
+
+
+# For an argument or option that is a suite: its file, or the name of one in workflow/config.
+SUITE: dict[str, Any] = {"metavar": "SUITE", "parser": find_suite}
 
 
 def run_suite(

@@ -4,6 +4,7 @@ rule report:
         rules.statistics.output,
         lambda wildcards: figure_files(wildcards.suite).values(),
         rules.costs.output,
+        lambda wildcards: rules.comparison.output if SUITES[wildcards.suite].compare else [],
         suite=lambda wildcards: SUITE_FILES[wildcards.suite],
     output:
         report(

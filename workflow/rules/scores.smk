@@ -2,6 +2,7 @@ rule scores:
     input:
         suite=lambda wildcards: SUITE_FILES[wildcards.suite],
         runs=lambda wildcards: expand(rules.train.output, run=runs_of(wildcards.suite)),
+        taken=lambda wildcards: taken_tables(SUITES[wildcards.suite]),
     output:
         collect(
             SUITE_FOLDER + "/{table}.csv",

@@ -14,7 +14,8 @@ rule train:
     params:
         folder=subpath(output[0], parent=True),
         arguments=lambda wildcards: shlex.join(RUNS[wildcards.run].arguments()),
+        limit=lambda wildcards: ["--time-limit", f"{limit:g}"] if (limit := TIME_LIMITS[wildcards.run]) else [],
     message:
         "train {wildcards.run}"
     shell:
-        "cqlbench train {params.arguments} --results {RESULTS:q} --out {params.folder:q} --keep-going > {log:q} 2>&1"
+        "cqlbench train {params.arguments} --results {RESULTS:q} --out {params.folder:q} --keep-going {params.limit:q} > {log:q} 2>&1"
