@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cqlbench.errors import UserError
-from cqlbench.suites import load_suite
+from cqlbench.suites import Comparison, find_suite_file, load_suite
 
 CONFIGS = Path(__file__).parents[1] / "workflow" / "config"
 
@@ -200,3 +200,45 @@ def test_a_drawn_backward_stands_in_the_label_swept_or_not(tmp_path):
     }
     labels = [method.label for method in load_suite(write(tmp_path, content)).methods]
     assert labels == ["cql backward_actions=null", "cql backward_actions=4", "mine backward_actions=2", "plain"]
+
+
+def test_a_suite_is_named_by_its_file_or_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parents[1])
+    assert find_suite_file("quick") == Path("workflow/config/quick.yaml")
+    own = write(tmp_path, CONTENT)
+    assert find_suite_file(str(own)) == own
+    with pytest.raises(UserError, match="'quik' is neither a file nor a suite's name; .* are choose-alpha, .*, smoke"):
+        find_suite_file("quik")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="'quick' is neither .* there is no workflow/config here"):
+        find_suite_file("quick")
+
+
+def test_what_is_compared_the_time_limit_and_what_is_not_trained(tmp_path):
+    methods = {**CONTENT["methods"], "bc": {"taken_from": "results/reference/quick"}}
+    further = {"compare": {"method": "small-cql", "against": ["cql", "bc"]}, "time_limit": 2.5, "methods": methods}
+    suite = load_suite(write(tmp_path, {**CONTENT, **further}))
+    assert suite.compare == Comparison("small-cql", ("cql", "bc")) and suite.time_limit == 2.5
+    assert {method.family for method, _ in suite.taken_runs()} == {"bc"}
+    plain = load_suite(write(tmp_path, CONTENT))
+    assert plain.compare is plain.time_limit is None and not plain.taken_runs()
+    assert {run for _, run in plain.runs()} == {run for _, run in (*suite.runs(), *suite.taken_runs())}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        (
+            "compare",
+            {"method": "iql", "against": ["cql"]},
+            "compare.method: 'iql' is not in this suite; it must be cql",
+        ),
+        ("compare", {"method": "cql", "against": ["bc", "sac"]}, "compare.against: 'sac' is not in this suite"),
+        ("compare", {"method": "cql", "against": ["cql"]}, "compare.against: 'cql' cannot be compared with itself"),
+        ("compare", {"method": "cql", "against": []}, r"compare.against: \[\] is not allowed"),
+        ("time_limit", 0, "time_limit: 0 is not allowed; it must be above 0"),
+    ],
+)
+def test_mistakes_in_what_is_compared(tmp_path, key, value, said):
+    with pytest.raises(UserError, match=said):
+        load_suite(write(tmp_path, {**CONTENT, key: value}))
