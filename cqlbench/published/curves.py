@@ -156,7 +156,7 @@ def _require(path: Path, table: pd.DataFrame, column: str, valid: pd.Series, all
     if not valid.all():
         row = int(np.argmin(valid.to_numpy()))
         value = table[column].iloc[row]
-        said = "empty or NaN" if pd.isna(value) else repr(value)
+        said = "empty or NaN" if pd.isna(value) else value
         raise UserError(f"{path}, line {row + 2}: {column} is {said}, which is not allowed; it must be {allowed}.")
 
 

@@ -8,6 +8,7 @@ from cqlbench.published.facts import d4rl_references
 
 # Our spelling of a dataset that is D4RL's own file.
 D4RL = "d4rl:"
+VERSION = r"-v\d+$"
 
 
 def published_name(dataset: str) -> str:
@@ -23,7 +24,7 @@ def kind_of_data(dataset: str) -> str:
 
     `hopper-medium` of `hopper-medium-v2`, `hopper/medium-v0` and `mujoco/hopper/medium-v0`.
     """
-    return re.sub(r"-v\d+$", "", "-".join(published_name(dataset).split("/")[-2:]))
+    return re.sub(VERSION, "", "-".join(published_name(dataset).split("/")[-2:]))
 
 
 def algorithm_key(name: str) -> str:
@@ -43,6 +44,7 @@ def find_references(dataset: str) -> tuple[float, float] | None:
     """
     name = published_name(dataset)
     for domain, low, high in d4rl_references().itertuples(index=False):
-        if name == domain or re.fullmatch(rf"{re.escape(domain)}-.+-v\d+", name):
+        kind_and_version = "" if re.search(VERSION, domain) else rf"-.+{VERSION}"
+        if re.fullmatch(re.escape(domain) + kind_and_version, name):
             return low, high
     return None

@@ -37,6 +37,8 @@ def beside_published(finals: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame
     and `high` its interval at CONFIDENCE; empty where the two are not comparable. `because` is the verdict's reason.
     """
     published = published_scores()
+    # As 0-1 of as many digits as were printed.
+    published[["score_mean", "score_std"]] = (published[["score_mean", "score_std"]] / 100).round(6)
     kinds = published["dataset"].map(kind_of_data)
     keys = published["algorithm"].map(algorithm_key)
     rows: list[dict[str, Any]] = []
@@ -58,8 +60,8 @@ def beside_published(finals: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame
                 "published_dataset": row["dataset"],
                 "algorithm": row["algorithm"],
                 "statistic": row["statistic"],
-                "published_mean": row["score_mean"] / 100,
-                "published_std": row["score_std"] / 100,
+                "published_mean": row["score_mean"],
+                "published_std": row["score_std"],
                 "published_seeds": row["num_seeds"],
                 "published_updates": row["num_updates"],
                 "note": row["note"],
