@@ -22,6 +22,7 @@ class Task:
     (Farama-Foundation/D4RL, d4rl/infos.py); None where D4RL does not have the task. They were measured in another
     simulator version and stand beside our own references, never in their place.
     `behaviour_env_steps` is how long the behaviour policy is trained; 0 where it is known without training.
+    `env_id` is empty where there is no simulator, as for logs of one's own: such a task has data and no evaluation.
     """
 
     name: str

@@ -16,8 +16,9 @@ _ACTION_BINS = 20
 def describe(dataset: OfflineDataset) -> str:
     """Several lines: size, ends, lengths, histogram of returns, action coverage, references, hash."""
     task, returns, lengths = dataset.task, dataset.episode_returns, dataset.episode_lengths
+    simulator = task.env_id or "no simulator"
     lines = [
-        f"{dataset.id} ({task.env_id}): {len(dataset.rewards):,} transitions, {len(lengths):,} episodes",
+        f"{dataset.id} ({simulator}): {len(dataset.rewards):,} transitions, {len(lengths):,} episodes",
         f"terminations: {dataset.terminals.sum():.0f}, truncations: {dataset.truncations.sum():.0f}",
         "",
         _summary("episode length", lengths),
@@ -40,14 +41,21 @@ def describe(dataset: OfflineDataset) -> str:
             f"  {dimension:>9} {values.mean():>6.2f} {values.std():>6.2f} {np.mean(np.abs(values) >= limit):>11.1%}"
             f"  {np.sum(share > 0.001):>7} of {_ACTION_BINS}    |{bars}|"
         )
-    mean_score = score_of(returns.mean(), dataset.reference_random, dataset.reference_expert)
-    d4rl = "none" if task.d4rl_random is None else f"random {task.d4rl_random:.2f}, expert {task.d4rl_expert:.2f}"
     verdict = {None: "none expected", dataset.content_hash: "as expected"}.get(dataset.expected_hash, "differs")
+    references = "references: none, so there are returns and no scores"
+    if dataset.reference_random is not None and dataset.reference_expert is not None:
+        mean_score = score_of(returns.mean(), dataset.reference_random, dataset.reference_expert)
+        references = (
+            f"references: random {dataset.reference_random:.2f}, expert {dataset.reference_expert:.2f}; "
+            f"the mean episode scores {100 * mean_score:.1f}"
+        )
+    lines += ["", references]
+    if task.d4rl_random is not None:
+        lines.append(
+            "D4RL's references (another simulator version): "
+            f"random {task.d4rl_random:.2f}, expert {task.d4rl_expert:.2f}"
+        )
     lines += [
-        "",
-        f"references: random {dataset.reference_random:.2f}, expert {dataset.reference_expert:.2f}; "
-        f"the mean episode scores {100 * mean_score:.1f}",
-        f"D4RL's references (another simulator version): {d4rl}",
         f"sha256 {dataset.content_hash} ({verdict})",
     ]
     return "\n".join(lines + ([f"warning: {dataset.warning}"] if dataset.warning else []))

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +30,10 @@ class OfflineDataset:
     """N transitions of E episodes, in the order of their episodes. O and A are the task's sizes.
 
     `expected_hash` is the package's for this id and this number of transitions, None where it has none; `warning` is
-    one sentence where the hash or the number of transitions differs from the package's. `reference_random` and
-    `reference_expert` are mean undiscounted returns.
+    one line of what a reader of results must know: that the hash or the number of transitions differs from the
+    package's, or what is doubtful in data from elsewhere. `reference_random` and `reference_expert` are mean
+    undiscounted returns, None where nobody gave them; without a simulator `task.env_id` is empty, without stored
+    simulator states `qpos` and `qvel` have no columns.
     """
 
     id: str
@@ -47,8 +50,8 @@ class OfflineDataset:
     content_hash: str
     expected_hash: str | None
     warning: str | None
-    reference_random: float
-    reference_expert: float
+    reference_random: float | None
+    reference_expert: float | None
 
     def draw(self, indices: np.ndarray) -> OfflineDataset:
         """Only the transitions at `indices`, each as an episode of its own; id, hash and references stay."""
@@ -97,6 +100,56 @@ def flatten(episodes: Iterable[Episode], transitions: int) -> dict[str, np.ndarr
         lengths.append(len(episode.rewards))
         end += lengths[-1]
     return arrays | {"episode_lengths": np.array(lengths, np.int64)}
+
+
+class Recording(NamedTuple):
+    """N steps of data from elsewhere, one after the other as they happened; `assemble` decides what their ends mean."""
+
+    observations: np.ndarray  # (N, O)
+    actions: np.ndarray  # (N, A)
+    rewards: np.ndarray  # (N,)
+    terminals: np.ndarray  # (N,) bool: the task's own rule ended the episode with this step
+    ends: np.ndarray  # (N,) bool: the last step of an episode, for whatever reason
+    next_observations: np.ndarray | None  # (N, O); None where only the observations that were acted upon are stored
+
+
+def assemble(recording: Recording) -> dict[str, np.ndarray]:
+    """The array fields of OfflineDataset out of a recording, by the rule of `flatten`.
+
+    A terminal step ends its episode wherever it stands and is terminal also where a time limit falls on it; every
+    other end, that of the recording too, is a truncation. Where the next observations are not stored, a step's is
+    the observation of the step after it; the last step of a truncated episode then has none and is left out, and the
+    last of a terminated one keeps its own observation in that place, which no target looks at.
+    """
+    ends = recording.ends | recording.terminals
+    ends[-1] = True
+    episodes = np.cumsum(ends) - ends
+    steps = np.arange(len(ends))
+    following = recording.next_observations
+    kept = steps
+    if following is None:
+        following = recording.observations[np.where(ends, steps, steps + 1)]
+        kept = np.flatnonzero(~ends | recording.terminals)
+    _, lengths = np.unique(episodes[kept], return_counts=True)
+    last = np.zeros(len(kept), bool)
+    last[np.cumsum(lengths) - 1] = True
+    terminals = recording.terminals[kept]
+    chosen = {
+        "observations": recording.observations,
+        "actions": recording.actions,
+        "rewards": recording.rewards,
+        "next_observations": following,
+    }
+    # Nothing left out: no copy.
+    whole = len(kept) == len(steps)
+    return {
+        **{name: np.asarray(array if whole else array[kept], np.float32) for name, array in chosen.items()},
+        "terminals": terminals.astype(np.float32),
+        "truncations": (last & ~terminals).astype(np.float32),
+        "qpos": np.empty((len(kept), 0)),
+        "qvel": np.empty((len(kept), 0)),
+        "episode_lengths": lengths.astype(np.int64),
+    }
 
 
 def hash_of(arrays: Mapping[str, np.ndarray]) -> str:
