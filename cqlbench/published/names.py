@@ -7,7 +7,7 @@ import re
 from cqlbench.published.facts import d4rl_references
 
 # Our spelling of a dataset that is D4RL's own file.
-D4RL = "d4rl:"
+D4RL_PREFIX = "d4rl:"
 VERSION = r"-v\d+$"
 
 
@@ -16,15 +16,15 @@ def published_name(dataset: str) -> str:
 
     A name with a slash, such as our `hopper/medium-v0`, stays as it is: nothing was published under it.
     """
-    return dataset.removeprefix(D4RL)
+    return dataset.removeprefix(D4RL_PREFIX)
 
 
 def kind_of_data(dataset: str) -> str:
     """Task and kind without origin and version, by which other data of the same kind are found.
 
-    `hopper-medium` of `hopper-medium-v2`, `hopper/medium-v0` and `mujoco/hopper/medium-v0`.
+    `hopper-medium` of `hopper-medium-v2`, `hopper/medium-v0` and `minari:mujoco/hopper/medium-v0`.
     """
-    return re.sub(VERSION, "", "-".join(published_name(dataset).split("/")[-2:]))
+    return re.sub(VERSION, "", "-".join(dataset.rpartition(":")[2].split("/")[-2:]))
 
 
 def algorithm_key(name: str) -> str:

@@ -36,11 +36,12 @@ def test_other_algorithms_stay_apart():
 def test_only_d4rls_own_spellings_name_the_published_data():
     assert published_name("d4rl:hopper-medium-v2") == published_name("hopper-medium-v2") == "hopper-medium-v2"
     published = set(published_scores()["dataset"])
-    assert not published & {published_name(dataset) for dataset in [*dataset_ids(), "mujoco/hopper/medium-v0"]}
+    assert not published & {published_name(dataset) for dataset in [*dataset_ids(), "minari:mujoco/hopper/medium-v0"]}
 
 
 def test_the_same_kind_of_other_data_is_found():
-    for dataset in ("hopper-medium-v2", "d4rl:hopper-medium-v0", "hopper/medium-v0", "mujoco/hopper/medium-v0"):
+    ours = ("hopper/medium-v0", "minari:hopper/medium-v0", "minari:mujoco/hopper/medium-v0")
+    for dataset in ("hopper-medium-v2", "d4rl:hopper-medium-v0", *ours):
         assert kind_of_data(dataset) == "hopper-medium"
     assert kind_of_data("hopper/medium-replay-v0") == kind_of_data("hopper-medium-replay-v2") != "hopper-medium"
     assert kind_of_data("neorl2-DMSD") == "neorl2-DMSD"

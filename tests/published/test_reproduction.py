@@ -81,7 +81,9 @@ def test_a_number_without_spread_is_taken_as_exact_and_that_is_said():
     assert pd.isna(row["published_seeds"]) and np.isnan(row["published_std"])
 
 
-@pytest.mark.parametrize("dataset", ["halfcheetah/medium-v0", "mujoco/halfcheetah/medium-v0", "halfcheetah-medium-v1"])
+@pytest.mark.parametrize(
+    "dataset", ["halfcheetah/medium-v0", "minari:mujoco/halfcheetah/medium-v0", "halfcheetah-medium-v1"]
+)
 def test_other_data_have_no_difference(dataset):
     found = beside_published(
         finals(around(THEIRS, 0.01, 5), dataset), pd.DataFrame(columns=["dataset", "ref_min", "ref_max"])
