@@ -212,7 +212,7 @@ def _compare_on(dataset: str, here: pd.DataFrame, method: str, reference: str) -
         "low": float(test.low),
         "high": float(test.high),
         "p": float(test.p),
-        "probability_of_improvement": float(probability_of_improvement(x[:, None], y[:, None])[0]),
+        "probability_of_improvement": probability_of_improvement(x[:, None], y[:, None]),
     }
 
 

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from synthetic_runs import write_run
 
 from cqlbench import runs
-from cqlbench.comparison_suites import family_of, refuse_other_data, write_comparison_suite
+from cqlbench.comparison_suites import SHORTEST_LIMIT, Choice, plan_comparison, refuse_other_data, write_suite
+from cqlbench.costs import Kind, read_rates
+from cqlbench.datasets import dataset_file
 from cqlbench.errors import UserError
-from cqlbench.suites import load_suite
+from cqlbench.scores import collect_tables, write_table
+from cqlbench.suites import Comparison, load_suite
 
 ROOT = Path(__file__).parents[1]
 OWN = '''
+import time
 from dataclasses import dataclass
 import torch
 from cqlbench.algorithms.configs import MethodConfig
@@ -30,7 +38,7 @@ class Config(MethodConfig):
     push: float = 0.5
 
 class Push:
-    """Always the same action; raises in seed 1, and is not a number in seed 2."""
+    """Always the same action; raises in seed 1, is not a number in seed 2, and hangs in seed 4."""
 
     Config = Config
 
@@ -40,6 +48,8 @@ class Push:
     def update(self, batch):
         if self.seed == 1:
             raise RuntimeError("no luck")
+        if self.seed == 4:
+            time.sleep(1e6)
         return {"loss": float("nan") if self.seed == 2 else 0.0}
 
     def act(self, observations):
@@ -54,7 +64,7 @@ class Push:
 BASE = {
     "name": "base",
     "datasets": ["pendulum/medium-v0"],
-    "seeds": [0, 1, 2, 3],
+    "seeds": [0, 1, 2, 3, 4],
     "protocol": {"updates": 10, "evaluate_every": 10, "episodes": 1, "value_states": 0},
     "common": {"width": [8, 16], "batch_size": 16, "discount": 0.9},
     "methods": {"bc": {}, "cql": {"cql_alpha": [1, 10]}},
@@ -71,11 +81,17 @@ def written(tmp_path_factory) -> tuple[Path, Path]:
     return folder, f"{folder / 'own.py'}:Push"
 
 
+def plan(folder: Path, method: str, *references: str, results: Path, **choice: Any) -> dict[str, Any]:
+    """What the comparison's suite file says."""
+    return plan_comparison(folder / "base.yaml", Choice(method, references, **choice), results).content
+
+
 def test_the_suite_has_the_bases_own_runs(written, tmp_path):
     folder, method = written
-    path = write_comparison_suite(folder / "base.yaml", method, {"push": "0.7"}, ["cql", "bc"], tmp_path)
-    assert path == tmp_path / "suites/push-vs-cql-bc-on-base/suite.yaml"
+    content = plan(folder, method, "cql", "bc", results=tmp_path, settings={"push": "0.7"})
+    path = write_suite(content, tmp_path)
     suite, base = load_suite(path), load_suite(folder / "base.yaml")
+    assert suite.name == "push-vs-cql-bc-on-base" and suite.compare == Comparison("Push", ("cql", "bc"))
     assert [entry.family for entry in suite.methods] == ["cql", "bc", "Push"] and all(
         entry.headline for entry in suite.methods
     )
@@ -86,8 +102,70 @@ def test_the_suite_has_the_bases_own_runs(written, tmp_path):
     # The common settings that the class has, a swept one at its headline, and --set.
     assert suite.methods[-1].config.changed() == {"batch_size": 16, "width": 8, "push": 0.7}
     before = path.stat().st_mtime_ns
-    write_comparison_suite(folder / "base.yaml", method, {"push": "0.7"}, ["cql", "bc"], tmp_path)
-    assert path.stat().st_mtime_ns == before
+    assert write_suite(content, tmp_path) == path and path.stat().st_mtime_ns == before
+
+
+def test_a_method_of_the_suite_keeps_its_settings(written, tmp_path):
+    folder, _ = written
+    base = load_suite(folder / "base.yaml")
+    suite = load_suite(write_suite(plan(folder, "cql", "bc", results=tmp_path), tmp_path))
+    assert {run for _, run in suite.runs()} == {run for method, run in base.runs() if method.headline}
+    changed = plan(folder, "cql", "bc", results=tmp_path, settings={"cql_alpha": "3"})
+    assert changed["methods"]["cql"] == {
+        **plan(folder, "cql", "bc", results=tmp_path)["methods"]["cql"],
+        "cql_alpha": 3,
+    }
+
+
+def test_baselines_come_from_the_store_then_from_the_committed_tables(written, tmp_path):
+    folder, method = written
+    suite = load_suite(folder / "base.yaml")
+    for number, (entry, run) in enumerate(suite.runs()):
+        write_run(entry.family, run, run.folder(tmp_path), np.random.default_rng(number), broken=False)
+    for name, table in collect_tables(suite, tmp_path).items():
+        write_table(table, tmp_path / "reference" / suite.name / name)
+    choice = Choice(method, ("cql", "bc"))
+
+    def sources(choice: Choice = choice) -> list[str]:
+        planned = plan_comparison(folder / "base.yaml", choice, tmp_path)
+        taken = [name for name, entry in planned.content["methods"].items() if "taken_from" in entry]
+        return [*planned.sources, f"taken: {' '.join(taken)}"]
+
+    trained = "Push: 5 of 5 runs are trained."
+    assert sources() == ["cql: its 5 runs are there.", "bc: its 5 runs are there.", trained, "taken: "]
+    gone = next(run for entry, run in suite.runs() if entry.family == "bc" and entry.headline)
+    shutil.rmtree(gone.folder(tmp_path))
+    tables = tmp_path / "reference" / suite.name
+    # The data of the committed runs are not those that this machine has, or would make.
+    assert (
+        f"bc: 1 of 5 runs are trained, since none can be taken: {tables} has pendulum/medium-v0 with an" in sources()[1]
+    )
+    store = dataset_file(tmp_path / "datasets", "pendulum/medium-v0")
+    store.parent.mkdir(parents=True)
+    store.touch()
+    (store.parent / "metadata.json").write_text(json.dumps({"content_hash": "hash-of-pendulum/medium-v0"}))
+    assert sources()[1:] == [
+        f"bc: its 5 runs are taken from {tables}; --train-baselines trains them.", trained, "taken: bc"
+    ]  # fmt: skip
+    assert sources(choice._replace(train_baselines=True))[1:] == [
+        "bc: 1 of 5 runs are trained, as --train-baselines says.", trained, "taken: "
+    ]  # fmt: skip
+    # A method that is judged may be taken as well as one that it is judged against, if its settings are the suite's.
+    assert sources(Choice("bc", ("cql",)))[-1] == "taken: bc"
+    assert sources(Choice("bc", ("cql",), {"learning_rate": "0.01"}))[1:] == ["bc: 5 of 5 runs are trained.", "taken: "]
+
+
+def test_the_time_limit_follows_the_slowest_reference(written, tmp_path):
+    folder, method = written
+    # Ten updates take no time: the shortest limit.
+    assert plan(folder, method, "cql", results=tmp_path)["time_limit"] == SHORTEST_LIMIT
+    assert plan(folder, method, "cql", results=tmp_path, time_limit=3)["time_limit"] == 3
+    content = {**BASE, "protocol": {"updates": 1_000_000}, "common": {"width": 64}, "headline": {"cql_alpha": 10}}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(content))
+    rates = {rate: row.updates_per_second for rate, row in read_rates().items()}
+    priced = 1_000_000 / rates[Kind("cql", "64", "2")] / 60
+    limit = plan(tmp_path, method, "cql", "bc", results=tmp_path)["time_limit"]
+    assert 10 * priced <= limit < 10 * priced + 10
 
 
 def test_mistakes_are_said(written, tmp_path):
@@ -98,11 +176,12 @@ def test_mistakes_are_said(written, tmp_path):
         ({"push": "hard"}, ["cql"], "Push: push: 'hard'"),
     ):
         with pytest.raises(UserError, match=said):
-            write_comparison_suite(folder / "base.yaml", method, settings, references, tmp_path)
+            plan(folder, method, *references, results=tmp_path, settings=settings)
     with pytest.raises(UserError, match="cannot be compared with itself"):
-        write_comparison_suite(folder / "base.yaml", "cql", {}, ["cql"], tmp_path)
-    assert not list(tmp_path.iterdir())
-    assert family_of("bc") == "bc" and family_of("a/b.py:C") == "C"
+        plan(folder, "cql", "cql", results=tmp_path)
+    (tmp_path / "other.py").write_text("class cql:\n    pass\n")
+    with pytest.raises(UserError, match="suite base has a method called cql; give yours another name"):
+        plan(folder, f"{tmp_path / 'other.py'}:cql", "bc", results=tmp_path)
 
 
 def call(*words: object) -> subprocess.CompletedProcess[str]:
@@ -119,24 +198,50 @@ def call(*words: object) -> subprocess.CompletedProcess[str]:
 def test_trains_what_is_missing_and_judges_the_rest(written, results):
     folder, method = written
     words = [method, "--suite", folder / "base.yaml", "--against", "bc", "--results", results, "--set", "push=0.1"]
+    words += ["--time-limit", 0.3]
     own = ["--", "--directory", folder]
+    planned = call(*words, "--dry-run", *own)
+    assert re.search(r"^train +10$", planned.stderr, re.MULTILINE) and planned.stdout == ""
+    assert not (results / "suites").exists()
+
     done = call(*words, "--cores", 2, *own)
     assert done.returncode == 0, done.stderr
-    row = pd.read_csv(results / "suites/push-vs-bc-on-base/comparison.csv").iloc[0]
+    made = results / "suites/push-vs-bc-on-base"
+    row = pd.read_csv(made / "comparison.csv").iloc[0]
     assert row["seeds"] == 2 and "seed 1 of Push (failed: RuntimeError: no luck)" in row["missing"]
     assert re.search(r"seed 2 of Push \(diverged: .+\)", row["missing"])
+    assert re.search(r"seed 4 of Push \(timed out: .+\)", row["missing"])
     assert row["sentence"] in done.stdout and row["missing"] in done.stdout
-    assert "IQM over 1 dataset: Push" in done.stdout
-    assert row["cpu_seconds"] > 0
+    assert "IQM over 1 dataset: Push" in done.stdout and row["cpu_seconds"] > 0
+    page = (made / "report.html").read_text()
+    assert "no luck" in page and "timed out" in page
+
+    # Where the baseline's runs are gone, those of the committed tables stand for them.
+    tables = results / "reference" / "base"
+    tables.mkdir(parents=True)
+    for table in made.glob("*.csv"):
+        shutil.copy(table, tables)
+    suite = load_suite(made / "suite.yaml")
+    of_bc = [run.folder(results) for entry, run in suite.runs() if entry.family == "bc"]
+    moved = [path.rename(results / path.name) for path in of_bc]
+    again = call(*words, *own, "--until", "comparison")
+    assert again.returncode == 0, again.stderr
+    assert (
+        not re.search(r"^train +", again.stderr, re.MULTILINE)
+        and f"bc: its 5 runs are taken from {tables}" in again.stderr
+    )
+    assert pd.read_csv(made / "comparison.csv").equals(pd.read_csv(tables / "comparison.csv"))
+    assert f"The 5 runs of BC are taken from {tables.as_posix()}" in again.stdout
+    for path, home in zip(moved, of_bc, strict=True):
+        path.rename(home)
 
     # Another text of the method's file trains its own runs alone; the baselines stay.
     (folder / "own.py").write_text(OWN + "# another thought\n")
     planned = call(*words, *own, "--dry-run")
-    assert re.search(r"^train +4$", planned.stderr, re.MULTILINE) and planned.stdout == ""
+    assert re.search(r"^train +5$", planned.stderr, re.MULTILINE) and planned.stdout == ""
 
     # Baselines of another content are refused before anything is trained.
-    suite = load_suite(results / "suites/push-vs-bc-on-base/suite.yaml")
-    path = next(run for entry, run in suite.runs() if entry.family == "bc").folder(results) / runs.PROVENANCE
+    path = of_bc[0] / runs.PROVENANCE
     provenance = json.loads(path.read_text())
     refuse_other_data(suite, results)
     provenance["dataset"]["content_hash"] = "another"
