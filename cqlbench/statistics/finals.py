@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from cqlbench.statistics.intervals import over_seeds, t_interval, t_quantile
@@ -10,17 +11,24 @@ KEYS = ["dataset", "method", "seed"]
 GROUPS = ["dataset", "method", "family", "headline"]
 
 
+def with_scores(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """The rows of scores.csv that have a score: neither empty nor infinite."""
+    return evaluations[np.isfinite(evaluations["score"].astype(float))]
+
+
 def final_scores(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """One row per run that reached its last update: that evaluation, and `best`, the run's highest score on the way.
+    """One row per run that has a score at its last update: that evaluation, and `best`, its highest score on the way.
 
     `difference_mean` is predicted minus true value, paired over the states of the data; `difference_low` and
     `difference_high` are its Student's interval over these states, which is about this one run and no other seed.
     """
+    scores = with_scores(scores)
     finals = scores.merge(runs[[*KEYS, "updates"]], on=KEYS)
     finals = finals[(finals["update"] == finals["updates"]) & (finals["status"] == "done")]
     best = scores.groupby(KEYS, as_index=False).agg(best=("score", "max"))
     differences = ["difference_mean", "difference_standard_error", "states"]
     paired = values.loc[values["start"] == "data", [*KEYS, "update", *differences]]
+    paired = paired.astype(dict.fromkeys(differences, float))
     # An empty table does not know that these are numbers.
     paired = paired.astype(dict.fromkeys(differences, float))
     finals = finals.merge(best, on=KEYS).merge(paired, on=[*KEYS, "update"], how="left")
@@ -57,7 +65,7 @@ def score_matrices(finals: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, 
     for run in runs.itertuples(index=False):
         key = (run.dataset, run.method, run.seed)
         if key not in finished:
-            because = "the run has no final evaluation"
+            because = "its last score is no number" if run.status == "done" else "the run has no final evaluation"
         elif run.headline and run.dataset not in datasets:
             because = "another headline method has no finished run on this dataset, so it leaves the aggregates"
         elif run.headline and run.seed not in matrices[run.method].index:
@@ -101,7 +109,7 @@ def score_table(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def curves(scores: pd.DataFrame) -> pd.DataFrame:
     """Score and values over training, per dataset and method, over the seeds that were evaluated there."""
     return over_seeds(
-        scores,
+        with_scores(scores),
         [*GROUPS, "update"],
         predicted_value="predicted_value",
         true_discounted_return="true_discounted_return",

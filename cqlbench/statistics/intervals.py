@@ -28,14 +28,11 @@ def t_quantile(counts: pd.Series | int, level: float = CONFIDENCE) -> np.ndarray
 
 def over_seeds(table: pd.DataFrame, groups: list[str], **means: str) -> pd.DataFrame:
     """Of the score per group: seeds, mean, standard deviation, t interval, range; and the means of further columns."""
-    aggregated = table.groupby(groups).agg(
-        seeds=("seed", "size"),
-        score_mean=("score", "mean"),
-        score_std=("score", "std"),
-        low=("score", lambda scores: t_interval(scores.to_numpy())[0]),
-        high=("score", lambda scores: t_interval(scores.to_numpy())[1]),
-        lowest=("score", "min"),
-        highest=("score", "max"),
-        **{name: (column, "mean") for name, column in means.items()},
+    found = table.groupby(groups)["score"].agg(
+        seeds="size", score_mean="mean", score_std="std", lowest="min", highest="max"
     )
-    return aggregated.reset_index()
+    half = t_quantile(found["seeds"]) * found["score_std"] / np.sqrt(found["seeds"])
+    found = found.assign(low=found["score_mean"] - half, high=found["score_mean"] + half)
+    further = table.groupby(groups).agg(**{name: (column, "mean") for name, column in means.items()})
+    columns = ["seeds", "score_mean", "score_std", "low", "high", "lowest", "highest"]
+    return pd.concat([found[columns], further], axis=1).reset_index()

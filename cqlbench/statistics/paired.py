@@ -1,11 +1,13 @@
-"""One method against another by seed: the test of a mean difference, its correction, its power."""
+"""One method against another: the test of a mean difference, the correction over several, and its power."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq
 
 from cqlbench.statistics.intervals import CONFIDENCE
 
@@ -68,16 +70,32 @@ def power(seeds: Any, gain: Any, deviation: Any, comparisons: int = 1) -> Any:
     return stats.nct.sf(critical, np.asarray(seeds) - 1, gain * np.sqrt(seeds) / deviation)
 
 
-def likely_spreads(seeds: int, deviation: Any) -> tuple[Any, Any, Any]:
+def likely_spreads(seeds: float, deviation: Any) -> tuple[Any, Any, Any]:
     """The true spread of normal differences, from the one seen: the low, middle and high of SPREAD_CONFIDENCE.
 
     The middle is as often too small as too large; the spread seen is too small more often, by far with three seeds.
+    Where a spread is known with other degrees of freedom than seeds - 1, `seeds` is one more than these.
     """
     tail = (1 - SPREAD_CONFIDENCE) / 2
     low, middle, high = (
         deviation * np.sqrt((seeds - 1) / stats.chi2.ppf(part, seeds - 1)) for part in (1 - tail, 0.5, tail)
     )
     return low, middle, high
+
+
+@cache
+def _detectable_errors(degrees: float, comparisons: int) -> float:
+    """`detectable_difference` of a standard error of 1."""
+    critical = stats.t.ppf(1 - (1 - CONFIDENCE) / comparisons / 2, degrees)
+    return brentq(lambda errors: stats.nct.sf(critical, degrees, errors) - POWER, 0, 3 * critical + 10)
+
+
+def detectable_difference(error: float, degrees: float, comparisons: int = 1) -> float:
+    """The smallest true difference that is found with POWER, where the mean difference has this standard error.
+
+    As `power`, of normal differences and at the level of Holm's first step; `degrees` of freedom may be Welch's.
+    """
+    return float(error) * _detectable_errors(float(degrees), comparisons)
 
 
 def seeds_needed(gain: float, deviation: float, comparisons: int = 1) -> int | None:

@@ -10,7 +10,15 @@ from cqlbench.published.reproduction import beside_published
 from cqlbench.scores import EPISODES, RUNS, SCORES, VALUES, read_table, write_table
 from cqlbench.statistics.diagnostics import diagnostics
 from cqlbench.statistics.finals import KEYS, curves, final_scores, score_matrices, score_table
-from cqlbench.statistics.over_datasets import aggregates, improvement, profiles, sample_efficiency
+from cqlbench.statistics.over_datasets import (
+    aggregates,
+    improvement,
+    improvement_by_update,
+    mean_profiles,
+    profiles,
+    sample_efficiency,
+)
+from cqlbench.statistics.pairs import COLUMNS, detectable_by_seeds, pair_tests
 from cqlbench.statistics.safety import safety
 from cqlbench.statistics.sweeps import sweep
 
@@ -35,12 +43,17 @@ def compute_statistics(
     finals = final_scores(scores, runs, values)
     swept = sweep(finals, runs)
     matrices, holes = score_matrices(finals, runs)
+    tests = pair_tests(finals, runs)
     return {
         "finals": finals,
         "holes": holes,
         "aggregates": aggregates(matrices),
         "profiles": profiles(matrices),
+        "mean_profiles": mean_profiles(matrices),
         "improvement": improvement(matrices),
+        "improvement_by_update": improvement_by_update(scores, matrices),
+        "comparisons": tests[COLUMNS],
+        "power": detectable_by_seeds(tests),
         "sample_efficiency": sample_efficiency(scores, matrices),
         "table": score_table(finals, runs),
         "curves": curves(scores),

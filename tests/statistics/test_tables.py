@@ -89,9 +89,9 @@ def test_the_global_generator_is_left_as_it_was(few_repetitions):
 def test_probability_of_improvement_is_rliables(x, y):
     from rliable import metrics
 
-    ours = statistics.probability_of_improvement(x, y)[0]
+    ours = statistics.probability_of_improvement(x, y)
     assert ours == pytest.approx(metrics.probability_of_improvement(x, y))
-    assert ours + statistics.probability_of_improvement(y, x)[0] == pytest.approx(1)
+    assert ours + statistics.probability_of_improvement(y, x) == pytest.approx(1)
 
 
 def test_profiles_count_runs_above_each_score(few_repetitions):

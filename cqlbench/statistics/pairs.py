@@ -1,0 +1,118 @@
+"""Every headline method against every other, dataset by dataset: which differ, and what could have been seen."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cqlbench.statistics.finals import KEYS
+from cqlbench.statistics.intervals import CONFIDENCE
+from cqlbench.statistics.paired import (
+    BETTER,
+    NO_SPREAD,
+    UNDECIDED,
+    UNTESTABLE,
+    WORSE,
+    detectable_difference,
+    holm,
+    likely_spreads,
+    paired_test,
+)
+
+PAIRED, UNPAIRED = "paired", "unpaired"
+# Numbers of seeds for which power.csv says what could be seen.
+SEEDS = (3, 5, 10, 20)
+PAIR = ["dataset", "x", "y", "pairing"]
+COLUMNS = [
+    *PAIR, "seeds", "x_seeds", "y_seeds", "difference", "low", "high", "p", "p_holm", "comparisons", "detectable",
+    "verdict",
+]  # fmt: skip
+# Of the difference of the means: its standard error and degrees of freedom with the seeds at hand; and those of n seeds
+# of each method, which are spread / sqrt(n) and degrees_per_seed * (n - 1).
+PRECISION = ["error", "degrees", "spread", "degrees_per_seed"]
+
+
+def pair_tests(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """COLUMNS and PRECISION: a row for each two headline methods that were planned on a dataset, in one order.
+
+    `difference` is the mean score of x minus that of y, `low` and `high` its interval at 95 %, uncorrected. Where both
+    methods were planned with the same seeds, and their runs read the same content of the dataset, a seed gave both the
+    same batches: `paired`, and the test is of the differences of the `seeds` that both finished. Else it is Welch's, of
+    `x_seeds` and `y_seeds` scores, and `seeds` is the fewer. `p_holm` is corrected over the `comparisons` that can be
+    judged, all those of the table; `verdict` is on x. `detectable` is the smallest true difference that these seeds
+    find in POWER of cases, at the first step of the correction and at the middle of the likely spreads.
+    """
+    headline = runs[runs["headline"].astype(bool)].merge(finals[[*KEYS, "score"]], on=KEYS, how="left")
+    rows = []
+    for dataset, here in headline.groupby("dataset"):
+        methods = {method: own.set_index("seed") for method, own in here.groupby("method")}
+        rows += [
+            {"dataset": dataset, "x": x, "y": y, **_test(methods[x], methods[y])} for x, y in combinations(methods, 2)
+        ]
+    found = pd.DataFrame(rows, columns=[*COLUMNS, *PRECISION])
+    measured = [column for column in found if column not in (*PAIR, "seeds", "x_seeds", "y_seeds", "verdict")]
+    found = found.astype(dict.fromkeys(measured, float))
+    testable = found["p"].notna()
+    found["comparisons"] = int(testable.sum())
+    found.loc[testable, "p_holm"] = holm(found.loc[testable, "p"].to_numpy())
+    found.loc[testable, "detectable"] = [
+        detectable_difference(likely_spreads(test.degrees + 1, test.error)[1], test.degrees, test.comparisons)
+        for test in found[testable].itertuples()
+    ]
+    found["verdict"] = np.select(
+        [~testable, found["p_holm"] >= 1 - CONFIDENCE, found["difference"] > 0],
+        [UNTESTABLE, UNDECIDED, BETTER],
+        WORSE,
+    )
+    return found
+
+
+def detectable_by_seeds(tests: pd.DataFrame) -> pd.DataFrame:
+    """PAIR of every test that could be judged, `seeds`, each of SEEDS, and what so many of both methods could see.
+
+    `detectable` is as in `pair_tests`; `detectable_low` and `detectable_high` are at the ends of the likely spreads.
+    """
+    rows = []
+    for test in tests[tests["p"].notna()].itertuples():
+        spreads = likely_spreads(test.degrees + 1, test.spread)
+        for seeds in SEEDS:
+            degrees = test.degrees_per_seed * (seeds - 1)
+            low, middle, high = (
+                detectable_difference(spread / seeds**0.5, degrees, test.comparisons) for spread in spreads
+            )
+            rows.append((test.dataset, test.x, test.y, test.pairing, seeds, middle, low, high))
+    return pd.DataFrame(rows, columns=[*PAIR, "seeds", "detectable", "detectable_low", "detectable_high"])
+
+
+def _test(x: pd.DataFrame, y: pd.DataFrame) -> dict[str, Any]:
+    """Of two methods' runs by seed, with their `score`, empty where there is none, and `dataset_hash`."""
+    own, other = x["score"].dropna(), y["score"].dropna()
+    contents = pd.concat([x.loc[own.index, "dataset_hash"], y.loc[other.index, "dataset_hash"]])
+    found: dict[str, Any] = {"x_seeds": len(own), "y_seeds": len(other)}
+    if set(x.index) == set(y.index) and contents.notna().all() and contents.nunique() <= 1:
+        differences = (own - other).dropna().to_numpy(float)
+        count = len(differences)
+        found |= {"pairing": PAIRED, "seeds": count}
+        if count:
+            test = paired_test(differences)
+            found |= {"difference": test.mean, "low": test.low, "high": test.high, "p": test.p}
+            found |= {"error": test.deviation / count**0.5, "degrees": count - 1}
+            found |= {"spread": test.deviation, "degrees_per_seed": 1.0}
+        return found
+    count = min(len(own), len(other))
+    found |= {"pairing": UNPAIRED, "seeds": count}
+    if count:
+        found["difference"] = own.mean() - other.mean()
+    of_own, of_other = own.var(), other.var()
+    spread = np.sqrt(of_own + of_other)
+    if count > 1 and spread >= NO_SPREAD:
+        welch = stats.ttest_ind(own, other, equal_var=False)
+        low, high = welch.confidence_interval(CONFIDENCE)
+        found |= {"low": low, "high": high, "p": welch.pvalue}
+        found |= {"error": np.sqrt(of_own / len(own) + of_other / len(other)), "degrees": welch.df}
+        found |= {"spread": spread, "degrees_per_seed": spread**4 / (of_own**2 + of_other**2)}
+    return found
