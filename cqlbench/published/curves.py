@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from cqlbench.datasets.from_d4rl import read_domains
 from cqlbench.errors import UserError
-from cqlbench.published.facts import d4rl_references
 from cqlbench.published.names import find_references
 from cqlbench.score_files import LARGEST_SCORE
 from cqlbench.scores import (
@@ -201,7 +201,8 @@ def _normalise(path: Path, table: pd.DataFrame, references: str | None) -> None:
         if found is None:
             raise UserError(
                 f"{path}, line {own.index[0] + 2}: dataset {dataset!r} is not one of D4RL's. Those are called "
-                f"{', '.join(d4rl_references()['domain'])}, followed by kind and version as in hopper-medium-v2."
+                f"{', '.join(domain.name for domain in read_domains())}, followed by kind and version: "
+                "hopper-medium-v2."
             )
         table.loc[own.index, "score"] = score_of(own["return"], *found)
         table.loc[own.index, ["ref_min", "ref_max"]] = found

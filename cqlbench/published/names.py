@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cqlbench.published.facts import d4rl_references
+from cqlbench.datasets.from_d4rl import read_domains
 
 # Our spelling of a dataset that is D4RL's own file.
 D4RL_PREFIX = "d4rl:"
@@ -43,8 +43,8 @@ def find_references(dataset: str) -> tuple[float, float] | None:
     not D4RL's.
     """
     name = published_name(dataset)
-    for domain, low, high in d4rl_references().itertuples(index=False):
-        kind_and_version = "" if re.search(VERSION, domain) else rf"-.+{VERSION}"
-        if re.fullmatch(re.escape(domain) + kind_and_version, name):
-            return low, high
+    for domain in read_domains():
+        kind_and_version = "" if re.search(VERSION, domain.name) else rf"-.+{VERSION}"
+        if re.fullmatch(re.escape(domain.name) + kind_and_version, name):
+            return domain.random_return, domain.expert_return
     return None
