@@ -1,56 +1,84 @@
-"""How methods look and are called in print: one colour and marker per family, the same in every figure."""
+"""How methods look and are called in print: one name, colour and marker per family, the same in every figure."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    """A family's name in print, its colour as #rrggbb and its matplotlib marker."""
+
+    name: str
+    colour: str
+    marker: str
+
 
 # Okabe and Ito's colours, which people with any common colour blindness can tell apart. A codebase's twin of a method
 # has a neighbouring colour. CQL's dialects run from the darkest blue to the lightest violet: their lightness tells them
 # apart where their hue cannot.
 KNOWN = {
-    "cql": ("CQL", "#0072B2", "o"),
-    "cql@paper": ("CQL@paper", "#0B1A55", "p"),
-    "cql@authors": ("CQL@authors", "#1F4E4A", "X"),
-    "cql@young-geng": ("CQL@young-geng", "#5E0E94", "P"),
-    "cql@corl": ("CQL@corl", "#5F3DF0", "h"),
-    "cql@d3rlpy": ("CQL@d3rlpy", "#A67CF5", "d"),
-    "d3rlpy-cql": ("d3rlpy CQL", "#56B4E9", "s"),
-    "sac": ("SAC", "#D55E00", "^"),
-    "d3rlpy-sac": ("d3rlpy SAC", "#E69F00", "v"),
-    "bc": ("BC", "#009E73", "D"),
-    "d3rlpy-bc": ("d3rlpy BC", "#CC79A7", "P"),
-    "d3rlpy-bear": ("d3rlpy BEAR", "#692D00", "*"),
+    "cql": Look("CQL", "#0072B2", "o"),
+    "cql@paper": Look("CQL@paper", "#0B1A55", "p"),
+    "cql@authors": Look("CQL@authors", "#1F4E4A", "X"),
+    "cql@young-geng": Look("CQL@young-geng", "#5E0E94", "P"),
+    "cql@corl": Look("CQL@corl", "#5F3DF0", "h"),
+    "cql@d3rlpy": Look("CQL@d3rlpy", "#A67CF5", "d"),
+    "d3rlpy-cql": Look("d3rlpy CQL", "#56B4E9", "s"),
+    "sac": Look("SAC", "#D55E00", "^"),
+    "d3rlpy-sac": Look("d3rlpy SAC", "#E69F00", "v"),
+    "bc": Look("BC", "#009E73", "D"),
+    "d3rlpy-bc": Look("d3rlpy BC", "#CC79A7", "P"),
+    "d3rlpy-bear": Look("d3rlpy BEAR", "#692D00", "*"),
 }
-# For families that a suite names itself; which one is decided by the family's name alone, so that it never changes.
+# For families that a suite names itself.
 OTHERS = [
     ("#332288", "X"), ("#882255", "*"), ("#999933", "p"), ("#117733", "h"), ("#AA4499", "d"), ("#661100", "<"),
     ("#6699CC", ">"), ("#888888", "H"),
 ]  # fmt: skip
 
 
+def looks(families: Iterable[str]) -> dict[str, Look]:
+    """The look of each family of a suite, in the order of every figure; no two of them are alike.
+
+    A family that the suite names itself has the place among OTHERS that its name alone decides, and so looks the same
+    in every suite; where another family of this suite, earlier by name, has that place, it takes the next free one.
+    More families than OTHERS take its colours again with other markers.
+    """
+    found: dict[str, Look] = {}
+    taken: set[int] = set()
+    for family in ordered(families):
+        if family in KNOWN:
+            found[family] = KNOWN[family]
+            continue
+        wanted = hashlib.sha256(family.encode()).digest()[0] % len(OTHERS)
+        turn = len(taken) // len(OTHERS)
+        places = [turn * len(OTHERS) + (wanted + step) % len(OTHERS) for step in range(len(OTHERS))]
+        place = next(place for place in places if place not in taken)
+        taken.add(place)
+        marker = OTHERS[(place + turn) % len(OTHERS)][1]
+        found[family] = Look(family, OTHERS[place % len(OTHERS)][0], marker)
+    return found
+
+
 def colour(family: str) -> str:
-    """The family's colour, as #rrggbb."""
-    return KNOWN[family][1] if family in KNOWN else _other(family)[0]
+    """The family's colour where it is alone, as #rrggbb."""
+    return looks([family])[family].colour
 
 
 def marker(family: str) -> str:
-    """The family's matplotlib marker."""
-    return KNOWN[family][2] if family in KNOWN else _other(family)[1]
+    """The family's matplotlib marker where it is alone."""
+    return looks([family])[family].marker
 
 
 def label(method: str, family: str) -> str:
     """A method's name in print: `cql cql_alpha=10` of family `cql` is `CQL, cql_alpha = 10`."""
-    name = KNOWN[family][0] if family in KNOWN else family
     settings = method.removeprefix(family).split()
-    return ", ".join([name, *(setting.replace("=", " = ") for setting in settings)])
+    return ", ".join([looks([family])[family].name, *(setting.replace("=", " = ") for setting in settings)])
 
 
 def ordered(families: Iterable[str]) -> list[str]:
     """Families in the order every figure shows them: the known ones first, then by name."""
     known = list(KNOWN)
     return sorted(set(families), key=lambda family: (known.index(family) if family in known else len(known), family))
-
-
-def _other(family: str) -> tuple[str, str]:
-    return OTHERS[hashlib.sha256(family.encode()).digest()[0] % len(OTHERS)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cqlbench.bench.ratios import Spread
 from cqlbench.bench.updates import FLOORS, Comparison, Row
-from cqlbench.figures.draw import drawing_style, save_figure
+from cqlbench.figures.pages import PAPER, drawing_style, save_figure
 from cqlbench.figures.panels import legend, panel_grid
 from cqlbench.provenance import describe_machine
 from cqlbench.scores import read_table
@@ -96,7 +96,7 @@ def _page(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> str:
 
 def draw(rows: Sequence[Row]) -> Figure:
     """How many times as fast as d3rlpy, by hidden units: a panel per algorithm, a line per contender, its floors."""
-    figure, panels = panel_grid(dict.fromkeys(row.algorithm for row in rows))
+    figure, panels = panel_grid(PAPER, dict.fromkeys(row.algorithm for row in rows))
     for algorithm, panel in panels.items():
         own = [row for row in rows if row.algorithm == algorithm and row.contender != row.reference]
         sizes = sorted({row.hidden for row in own})
@@ -130,5 +130,5 @@ def draw(rows: Sequence[Row]) -> Figure:
             xlabel="hidden units",
             ylabel="times as fast as d3rlpy",
         )
-    legend(figure, panels)
+    legend(PAPER, figure, panels.values())
     return figure

@@ -19,7 +19,7 @@ def add_commands(app: typer.Typer) -> None:
     """Adds `scores`, `statistics`, `figures`, `costs` and `report`."""
     app.command(epilog="Example: cqlbench scores quick")(scores)
     app.command(epilog="Example: cqlbench statistics results/suites/quick")(statistics)
-    app.command(epilog="Example: cqlbench figures results/suites/quick")(figures)
+    app.command(epilog="Example: cqlbench figures results/suites/quick --style talk")(figures)
     app.command(epilog="Example: cqlbench costs quick")(costs)
     app.command(epilog="Example: cqlbench report results/suites/quick --suite quick")(report)
 
@@ -55,11 +55,20 @@ def statistics(folder: Folder) -> None:
     note_time("statistics", timing_of_step(folder, "statistics"))
 
 
-def figures(folder: Folder) -> None:
-    """Draws DIR/statistics into DIR/figures, each figure as SVG and PNG."""
+def figures(
+    folder: Folder,
+    style: Annotated[str, typer.Option(help="paper (into DIR/figures) or talk (into DIR/figures/talk).")] = "paper",
+) -> None:
+    """Draws DIR/statistics into DIR/figures: each figure as SVG, PDF and PNG, and its data as CSV."""
     from cqlbench.accounting import note_time, timing_of_step
-    from cqlbench.figures import draw_figures
+    from cqlbench.errors import UserError
+    from cqlbench.figures import FOLDER, PAGES, draw_figures
 
+    if style not in PAGES:
+        raise UserError(f"--style: {style!r} is not a style. Choose {' or '.join(PAGES)}.")
+    if style != "paper":
+        draw_figures(folder, PAGES[style], folder / FOLDER / style)
+        return
     draw_figures(folder)
     note_time("figures", timing_of_step(folder, "figures"))
 
@@ -81,11 +90,19 @@ def costs(suite_file: SuiteFile, results: Results = Path("results"), out: Out = 
 
 def report(
     folder: Folder,
-    suite: Annotated[Path, typer.Option(**SUITE, help="The suite: a file, or the name of one in workflow/config.")],
+    suite: Annotated[
+        Path | None,
+        typer.Option(
+            **SUITE, help="The suite: a file, or the name of one in workflow/config; left out for imported tables."
+        ),
+    ] = None,
     results: Results = Path("results"),
 ) -> None:
-    """Judges the suite's claims (DIR/claims.csv) and writes DIR/report.html, one page that needs nothing else."""
+    """Writes DIR/report.html, one page that needs nothing else, and summary.md, table.tex, references.bib for papers.
+
+    With --suite it also judges the suite's claims (DIR/claims.csv).
+    """
     from cqlbench.report.build import write_report
     from cqlbench.suites import load_suite
 
-    print(write_report(load_suite(suite), folder, results))
+    print(write_report(folder, results, load_suite(suite) if suite else None))

@@ -164,7 +164,7 @@ def scaling(
     """
     from cqlbench.bench.scaling import SIZES, draw_scaling, measure_scaling, verdicts
     from cqlbench.bench.tables import write_rows
-    from cqlbench.figures.draw import drawing_style, save_figure
+    from cqlbench.figures.pages import drawing_style, save_figure
 
     with _bar(len(SIZES) * rounds) as advance:
         rows = measure_scaling(SIZES, {"width": hidden}, updates, rounds, advance)

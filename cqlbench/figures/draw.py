@@ -1,41 +1,61 @@
-"""Which figures a suite has, and how their files are written."""
+"""Which figures a suite has: of each, the rows that it shows and the drawing of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from cqlbench.figures.curves import learning_curves, sample_efficiency
-from cqlbench.figures.safety import safety
-from cqlbench.figures.score_and_value import score_and_value
-from cqlbench.figures.summaries import aggregates, improvement, profile
-from cqlbench.figures.sweeps import sweep
+from cqlbench import style
+from cqlbench.figures.curves import learning_curve_rows, learning_curves, sample_efficiency, sample_efficiency_rows
+from cqlbench.figures.pages import PAPER, Page, drawing_style, save_figure
+from cqlbench.figures.safety import safety, safety_rows
+from cqlbench.figures.score_and_value import score_and_value, score_and_value_rows
+from cqlbench.figures.summaries import (
+    aggregate_rows,
+    aggregates,
+    improvement,
+    improvement_rows,
+    profile,
+    profile_rows,
+)
+from cqlbench.figures.sweeps import sweep, sweep_rows
 from cqlbench.figures.tables import Tables
-from cqlbench.figures.values import action_gap, off_data, value_curves
-from cqlbench.scores import read_table
+from cqlbench.figures.values import action_gap, action_gap_rows, off_data, off_data_rows, value_curve_rows, value_curves
+from cqlbench.scores import read_table, write_table
 from cqlbench.statistics import FOLDER as STATISTICS
-from cqlbench.writers import aside
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 FOLDER = "figures"
-SUFFIXES = ("svg", "png")
 
-DRAWINGS: dict[str, Callable[[Tables], Figure]] = {
-    "score-and-value": score_and_value,
-    "aggregates": aggregates,
-    "profile": profile,
-    "improvement": improvement,
-    "learning-curves": learning_curves,
-    "value-curves": value_curves,
-    "action-gap": action_gap,
-    "off-data": off_data,
-    "sample-efficiency": sample_efficiency,
-    "safety": safety,
+
+class Drawing(NamedTuple):
+    """A figure's rows, out of the statistics tables, and its drawing, which sees nothing but these."""
+
+    rows: Callable[[Tables], pd.DataFrame]
+    draw: Callable[[pd.DataFrame, dict[str, style.Look], Page], Figure]
+
+
+DRAWINGS = {
+    "score-and-value": Drawing(score_and_value_rows, score_and_value),
+    "aggregates": Drawing(aggregate_rows, aggregates),
+    "profile": Drawing(profile_rows, profile),
+    "improvement": Drawing(improvement_rows, improvement),
+    "learning-curves": Drawing(learning_curve_rows, learning_curves),
+    "value-curves": Drawing(value_curve_rows, value_curves),
+    "action-gap": Drawing(action_gap_rows, action_gap),
+    "off-data": Drawing(off_data_rows, off_data),
+    "sample-efficiency": Drawing(sample_efficiency_rows, sample_efficiency),
+    "safety": Drawing(safety_rows, safety),
 }
+TABLES = [
+    "table", "finals", "holes", "aggregates", "profiles", "improvement", "sample_efficiency", "curves", "sweep",
+    "diagnostics", "safety",
+]  # fmt: skip
 
 
 def figure_names(axes: list[str]) -> list[str]:
@@ -43,50 +63,21 @@ def figure_names(axes: list[str]) -> list[str]:
     return [*DRAWINGS, *(f"sweep-{axis}" for axis in sorted(axes))]
 
 
-def draw_figures(folder: Path) -> None:
-    """Draws every table of `folder`/statistics into `folder`/figures; a figure without data says so."""
-    names = [
-        "table", "finals", "holes", "aggregates", "profiles", "improvement", "sample_efficiency", "curves", "sweep",
-        "diagnostics", "safety",
-    ]  # fmt: skip
-    tables = {name: read_table(folder / STATISTICS / f"{name}.csv") for name in names}
+def draw_figures(folder: Path, page: Page = PAPER, out: Path | None = None) -> None:
+    """Draws the tables of `folder`/statistics into `out` (`folder`/figures): of each figure its data, as CSV, and its
+    picture in every format. A figure without data says so."""
+    tables = {name: read_table(folder / STATISTICS / f"{name}.csv") for name in TABLES}
+    out = out or folder / FOLDER
+    looks = style.looks(tables["table"]["family"])
+    with drawing_style(page):
+        for name, drawing in drawings(tables).items():
+            data = out / f"{name}.csv"
+            write_table(drawing.rows(tables), data)
+            # From the file, so that it holds all that the figure shows.
+            save_figure(drawing.draw(read_table(data), looks, page), out, name)
+
+
+def drawings(tables: Tables) -> dict[str, Drawing]:
+    """The figures of these tables, by name."""
     axes = sorted(tables["sweep"]["axis"].unique())
-    drawings = DRAWINGS | {f"sweep-{axis}": lambda tables, axis=axis: sweep(tables, axis) for axis in axes}
-    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    with drawing_style():
-        for name, draw in drawings.items():
-            save_figure(draw(tables), folder / FOLDER, name)
-
-
-@contextmanager
-def drawing_style() -> Iterator[None]:
-    """How every figure looks, without a screen; the same tables give the same bytes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import seaborn as sns
-
-    with (
-        sns.axes_style("whitegrid", {"axes.edgecolor": "0.6", "grid.color": "0.9"}),
-        matplotlib.rc_context(
-            {
-                "svg.hashsalt": "cqlbench",
-                "legend.frameon": False,
-                "font.size": 9,
-                "axes.titlesize": 9,
-                "lines.markersize": 5,
-            }
-        ),
-    ):
-        yield
-
-
-def save_figure(figure: Figure, folder: Path, name: str) -> None:
-    """Writes a figure as each of SUFFIXES and closes it."""
-    import matplotlib.pyplot as plt
-
-    for suffix in SUFFIXES:
-        metadata: dict[str, Any] = {"Date": None} if suffix == "svg" else {"Software": None}
-        with aside(folder / f"{name}.{suffix}") as beside:
-            figure.savefig(beside, format=suffix, dpi=150, bbox_inches="tight", metadata=metadata)
-    plt.close(figure)
+    return DRAWINGS | {f"sweep-{axis}": Drawing(partial(sweep_rows, axis=axis), sweep) for axis in axes}

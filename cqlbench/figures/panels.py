@@ -1,113 +1,308 @@
-"""What the figures are made of: a grid of panels, a family's line and band, the axis of values, labels, one legend."""
+"""What the figures are made of: grids of panels, a method's line and band, the axes, and the names of the methods."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise, zip_longest
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cqlbench import style
+from cqlbench.figures.pages import Page
+from cqlbench.figures.texts import text_width, wrapped
+from cqlbench.style import Look
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+
+Key = TypeVar("Key", bound=Hashable)
 
 # What solid and dashed lines are where both values are drawn.
 VALUES = ("predicted value", "true value")
-# Width and height of one panel, inches.
-PANEL = (3.4, 2.6)
-# More datasets than this go into further rows of panels; of pairs of panels, more than PAIRS.
-COLUMNS, PAIRS = 4, 2
+# So many methods are named at the ends of their lines, where there is one panel; more, in a legend.
+FEW = 5
+# The share of a figure's width that names beside rows or lines may take.
+NAMES = 0.3
+# Type for remarks inside of panels, over the page's.
+SMALL = 0.8
+
+
+def columns_for(count: int) -> int:
+    """How many panels stand side by side in a grid of `count`."""
+    return next((columns for most, columns in ((1, 1), (2, 2), (3, 3), (4, 2), (6, 3), (12, 4)) if count <= most), 5)
 
 
 def panel_grid(
-    keys: Any, columns: int = COLUMNS, width: float = PANEL[0], height: float = PANEL[1], sharey: bool = False
-) -> tuple[Figure, dict[Any, Axes]]:
-    """A grid of panels, one per key with the key as its title; a None and the places left over stay empty."""
+    page: Page,
+    keys: Iterable[Key | None],
+    columns: int | None = None,
+    ratio: float | None = None,
+    titles: Mapping[Key, str] | None = None,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, dict[Key, Axes]]:
+    """A grid of panels, one per key; a None and the places left over stay empty.
+
+    A panel's title is its key where that is a text, or what `titles` has for it. `ratio` is a panel's height over its
+    width, without the title. With a shared x axis only the lowest panel of a column has its numbers.
+    """
     import matplotlib.pyplot as plt
 
     keys = list(keys)
-    columns = min(columns, len(keys)) or 1
-    lines = -(-len(keys) // columns) or 1
+    columns = columns or columns_for(len(keys))
+    rows = -(-len(keys) // columns) or 1
+    width = (page.width if len(keys) > 1 else page.column) / columns
+    words = titles if titles is not None else {key: key for key in keys if isinstance(key, str)}
+    shown = [wrapped(words[key], width - 2 * page.lines(1), page.font) if key in words else "" for key in keys]
+    above = page.lines(max((title.count("\n") + 1 for title in shown if title), default=0))
+    height = width * (ratio or page.ratio) + above
     figure, grid = plt.subplots(
-        lines, columns, figsize=(width * columns, height * lines), squeeze=False, sharey=sharey, layout="constrained"
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False, sharey=sharey, layout="constrained"
     )
-    panels = {}
-    for key, panel in zip_longest(keys, grid.flat):
+    panels: dict[Key, Axes] = {}
+    for key, title, panel in zip_longest(keys, shown, grid.flat):
         if key is None:
             panel.set_axis_off()
-        else:
-            panels[key] = panel
-            panel.set_title(key if isinstance(key, str) else "")
+            continue
+        panels[key] = panel
+        panel.set_title(title)
+        if sharex and len(panels) > 1:
+            panel.sharex(next(iter(panels.values())))
+    if sharex:
+        for place, key in enumerate(keys):
+            below = keys[place + columns] if place + columns < len(keys) else None
+            if key is not None and below is not None:
+                panels[key].tick_params(labelbottom=False)
     return figure, panels
 
 
-def paired_panels(datasets: list[str], names: list[str]) -> tuple[Figure, dict[str, tuple[Axes, Axes]]]:
-    """Per dataset two panels side by side under its name, with a row for each of `names` on their common y axis."""
+def name_axes(page: Page, figure: Figure, panels: Iterable[Axes], x: str | None, y: str | None) -> None:
+    """Names the y axis at the first panel of each row, and the x axis at the lowest of each column."""
+    columns: dict[int, Axes] = {}
+    for panel in panels:
+        place = panel.get_subplotspec()
+        assert place
+        width, height = figure.get_size_inches()
+        spans = place.get_gridspec()
+        if y and place.is_first_col():
+            panel.set_ylabel(wrapped(y, height / spans.nrows - page.lines(1), page.font))
+        columns[place.colspan.start] = panel
+    for panel in columns.values():
+        if x:
+            panel.set_xlabel(wrapped(x, width / spans.ncols - page.lines(1), page.font))
+
+
+def paired_panels(
+    page: Page, datasets: Sequence[str], names: Sequence[str], left: str, right: str
+) -> tuple[Figure, dict[str, tuple[Axes, Axes]]]:
+    """Per dataset two panels side by side under its name, with a row for each of `names` on their common y axis.
+
+    `left` and `right` name the x axes, which every dataset shares: numbers stand under the lowest panels only.
+    """
     import matplotlib.pyplot as plt
 
-    columns = min(PAIRS, len(datasets))
-    lines = -(-len(datasets) // columns)
-    # A row has room for every line of the longest name.
-    height = max(0.36, *(0.16 * (name.count("\n") + 1) for name in names)) * len(names) + 1.25
-    figure = plt.figure(figsize=(6.2 * columns, height * lines + 0.3), layout="constrained")
-    pairs = {}
-    for dataset, block in zip(datasets, figure.subfigures(lines, columns, squeeze=False).flat, strict=False):
-        left, right = block.subplots(1, 2, sharey=True)
-        block.suptitle(dataset, x=0.01, ha="left", fontsize=10, fontweight="bold")
-        left.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
-        pairs[dataset] = (left, right)
-    return figure, pairs
+    pairs = next((columns for most, columns in ((1, 1), (8, 2)) if len(datasets) <= most), 3)
+    lines = -(-len(datasets) // pairs) or 1
+    shown = row_names(page, names, page.width)
+    beside = max((text_width(name, page.font) for name in shown), default=0)
+    width = (page.width - beside) / (2 * pairs) - page.lines(1)
+    titles = {dataset: wrapped(dataset, 2 * width, page.font) for dataset in datasets}
+    above = page.lines(0.5 + max((title.count("\n") + 1 for title in titles.values()), default=1))
+    below = page.lines(2.5 + max(wrapped(label, width, page.font).count("\n") for label in (left, right)))
+    figure, grid = plt.subplots(
+        lines, 2 * pairs, figsize=(page.width, lines * (rows_height(page, shown) + above) + below), squeeze=False,
+        sharex="col", sharey=True, layout="constrained",
+    )  # fmt: skip
+    blocks = [(row[place], row[place + 1]) for row in grid for place in range(0, 2 * pairs, 2)]
+    found = dict(zip(datasets, blocks, strict=False))
+    for panel in (panel for block in blocks[len(datasets) :] for panel in block):
+        panel.set_axis_off()
+    for place, (dataset, pair) in enumerate(found.items()):
+        pair[0].set_title(titles[dataset], loc="left", fontweight="bold", fontsize=page.font)
+        if place + pairs >= len(datasets):
+            for panel, label in zip(pair, (left, right), strict=True):
+                panel.set_xlabel(wrapped(label, width, page.font))
+                panel.tick_params(labelbottom=True)
+    set_rows(grid[0, 0], shown)
+    return figure, found
 
 
-def line(panel: Axes, x: pd.Series, y: pd.Series, family: str, name: str) -> None:
-    """A family's line, with its colour and markers; `name` goes into the legend."""
+def row_names(page: Page, names: Iterable[str], width: float) -> list[str]:
+    """Names in lines that leave most of a figure of `width` inches to its panels."""
+    return [wrapped(name, NAMES * width, page.font) for name in names]
+
+
+def rows_height(page: Page, names: Sequence[str]) -> float:
+    """The height of rows with room for every line of the longest name, inches."""
+    return page.lines(max((max(1.7, 1.1 * (name.count("\n") + 1)) for name in names), default=1.7)) * max(len(names), 1)
+
+
+def set_rows(panel: Axes, names: Sequence[str]) -> None:
+    """A row for each of `names`, from the top."""
+    panel.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+
+
+def line(panel: Axes, x: pd.Series, y: pd.Series, look: Look, name: str, markevery: Any = None) -> None:
+    """A method's line, with its colour and markers; `name` goes beside it or into the legend."""
     panel.plot(
-        x,
-        y,
-        style.marker(family) + "-",
-        color=style.colour(family),
-        label=name,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-    )
+        x, y, look.marker + "-", color=look.colour, label=name, markeredgecolor="white", markeredgewidth=0.4,
+        markevery=markevery,
+    )  # fmt: skip
 
 
-def band(panel: Axes, x: pd.Series, low: pd.Series, high: pd.Series, family: str) -> None:
-    """A family's shade from `low` to `high`."""
-    panel.fill_between(x, low, high, color=style.colour(family), alpha=0.15, linewidth=0)
+def band(panel: Axes, x: pd.Series, low: pd.Series, high: pd.Series, look: Look) -> None:
+    """A method's shade from `low` to `high`."""
+    panel.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
 
 
-def value_axis(panel: Axes) -> None:
-    """A logarithmic axis on both sides of zero; with more ticks where the values lie close together."""
-    from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+def update_axis(panels: Iterable[Axes]) -> None:
+    """Updates in thousands or millions."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    panel.set_yscale("symlog")
-    low, high = panel.get_ylim()
-    if high < 100 * max(low, 1):
-        panel.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=[1, 2, 5]))
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for panel in panels:
+        panel.xaxis.set_major_locator(MaxNLocator(_most(panel.xaxis, 0.5), steps=[1, 2, 2.5, 5, 10]))
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def broken(labels: Iterable[str]) -> list[str]:
-    """Labels with each setting on its own line."""
-    return [label.replace(", ", "\n") for label in labels]
+def few_ticks(axis: Axis) -> None:
+    """No more numbers than there is room for."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(_most(axis, 0.4 if axis.axis_name == "x" else 0.3), steps=[1, 2, 5, 10]))
 
 
-def legend(figure: Figure, panels: dict[Any, Axes], strokes: tuple[str, str] | None = None) -> None:
+def value_axis(axis: Axis, linear: float = 1.0) -> None:
+    """A logarithmic axis on both sides of zero, linear to +-`linear`; with more numbers where the values lie close."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    set_scale = axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale
+    set_scale("symlog", linthresh=linear)
+    low, high = axis.axes.get_xlim() if axis.axis_name == "x" else axis.axes.get_ylim()
+    most = _most(axis, 0.32 if axis.axis_name == "x" else 0.2)
+    axis.set_major_locator(FixedLocator(symlog_ticks(low, high, linear, most)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(_power))
+
+
+def symlog_ticks(low: float, high: float, linear: float, most: int) -> list[float]:
+    """At most about `most` round numbers from `low` to `high`: zero, powers of ten from `linear` on, and where these
+    are few, twice and five times them."""
+    for factors in ([1, 2, 5], [1]):
+        sizes = [factor * linear * 10.0**power for power in range(12) for factor in factors]
+        ticks = [tick for tick in [*(-size for size in reversed(sizes)), 0.0, *sizes] if low <= tick <= high]
+        if len(ticks) <= most:
+            return ticks
+    middle = ticks.index(0.0) if 0.0 in ticks else 0
+    stride = -(-len(ticks) // most)
+    return [tick for place, tick in enumerate(ticks) if (place - middle) % stride == 0]
+
+
+def _power(value: float, _: Any = None) -> str:
+    """1000 and less as they are, more as a power of ten."""
+    if abs(value) < 10_000:
+        return f"{value:g}".replace("-", "−")
+    factor, exponent = f"{value:.0e}".split("e")
+    factor = factor.replace("1", "").replace("-", "−")
+    return f"${factor}{'·' if factor.strip('−') else ''}10^{{{int(exponent)}}}$"
+
+
+def _most(axis: Axis, inches: float) -> int:
+    """How many numbers of a paper's size have room along a panel's axis, each taking `inches`."""
+    import matplotlib
+
+    panel = axis.axes
+    place, figure = panel.get_subplotspec(), panel.get_figure()
+    assert place and figure
+    width, height = figure.get_size_inches()
+    spans = place.get_gridspec()
+    length = width / spans.ncols if axis.axis_name == "x" else height / spans.nrows
+    return max(2, int((length - 0.3) / (inches * matplotlib.rcParams["font.size"] / 8)))
+
+
+def legend(page: Page, figure: Figure, panels: Iterable[Axes], strokes: tuple[str, str] | None = None) -> None:
     """One legend for all panels, under them; `strokes` says what solid and what dashed lines are."""
     from matplotlib.lines import Line2D
 
     entries: dict[str, Any] = {}
-    for panel in panels.values():
+    for panel in panels:
         handles, labels = panel.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
     if strokes:
         entries |= {name: Line2D([], [], color="0.4", ls=ls) for name, ls in zip(strokes, ("-", "--"), strict=True)}
-    if entries:
-        width, height = figure.get_size_inches()
-        columns = max(1, min(len(entries), int(13 * width / (max(map(len, entries)) + 8))))
-        # The legend gets its own room instead of the panels'.
-        figure.set_size_inches(width, height + 0.2 * -(-len(entries) // columns))
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
+    below(page, figure, entries)
+
+
+def below(page: Page, figure: Figure, entries: dict[str, Any]) -> None:
+    """A legend under all panels, which keep their room: the figure grows by it. `entries`: handles by name."""
+    if not entries:
+        return
+    width, height = figure.get_size_inches()
+    # A handle with its gaps takes about five letters' heights.
+    beside = 5 * page.font / 72
+    names = [wrapped(name, width - beside - 0.2, page.font) for name in entries]
+    widths = [text_width(name, page.font) + beside for name in names]
+    columns = next(count for count in range(len(names), 0, -1) if count == 1 or _columns_width(widths, count) <= width)
+    rows = -(-len(names) // columns)
+    figure.set_size_inches(
+        width, height + page.lines(1.25 * rows * (max(name.count("\n") for name in names) + 1) + 0.5)
+    )
+    figure.legend(entries.values(), names, loc="outside lower center", ncols=columns)
+
+
+def _columns_width(widths: Sequence[float], count: int) -> float:
+    """What `count` columns take that are filled one after the other, as equally as possible."""
+    size, longer = divmod(len(widths), count)
+    ends = [size * place + min(place, longer) for place in range(count + 1)]
+    return sum(max(widths[first:last]) for first, last in pairwise(ends))
+
+
+def name_lines(page: Page, figure: Figure, panels: Sequence[Axes], strokes: tuple[str, str] | None = None) -> None:
+    """Names the methods: at the ends of their lines if there is one panel with few of them, in a legend otherwise.
+
+    Call it when the panels are drawn: lines without a name are not asked for.
+    """
+    lines = [line for line in panels[0].lines if not str(line.get_label()).startswith("_") and len(line.get_xdata())]
+    if len(panels) > 1 or len(lines) > FEW:
+        legend(page, figure, panels, strokes)
+        return
+    panel = panels[0]
+    width, height = figure.get_size_inches()
+    names = [wrapped(str(line.get_label()), NAMES * width, page.font) for line in lines]
+    ends = [(line.get_xdata()[-1], line.get_ydata()[-1]) for line in lines]
+    to_share = panel.transData + panel.transAxes.inverted()
+    heights = [page.lines(name.count("\n") + 1) / (height - page.lines(3)) for name in names]
+    places = _apart([float(to_share.transform(end)[1]) for end in ends], heights)
+    for line, name, end, place in zip(lines, names, ends, places, strict=True):
+        line.set_label("_" + name)
+        panel.annotate(
+            name, xy=end, xycoords="data", xytext=(1.06, place), textcoords="axes fraction", va="center",
+            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": page.line / 2, "shrinkA": 1},
+        )  # fmt: skip
+    legend(page, figure, [], strokes)
+
+
+def _apart(places: Sequence[float], heights: Sequence[float]) -> list[float]:
+    """Places as near to `places` as a walk upwards and one downwards find, so that no two are nearer than they need."""
+    order = sorted(range(len(places)), key=lambda index: (places[index], -index))
+    found = list(places)
+    for one, other in pairwise(order):
+        found[other] = max(found[other], found[one] + (heights[one] + heights[other]) / 2)
+    top = 1.0
+    for index in reversed(order):
+        found[index] = min(found[index], top - heights[index] / 2)
+        top = found[index] - heights[index] / 2
+    return found
+
+
+def say(page: Page, panel: Axes, words: str) -> None:
+    """Words in the middle of a panel without lines."""
+    panel.text(0.5, 0.5, words, transform=panel.transAxes, ha="center", va="center", color="0.4", wrap=False)
+
+
+def without_data(page: Page, words: str) -> Figure:
+    """A figure that says why it is empty."""
+    figure, panels = panel_grid(page, [""])
+    say(page, panels[""], words)
+    panels[""].set_axis_off()
+    return figure

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cqlbench import style
-from cqlbench.figures.panels import broken, paired_panels
+from cqlbench.figures.pages import Page
+from cqlbench.figures.panels import SMALL, below, few_ticks, paired_panels
 from cqlbench.figures.tables import Tables
 from cqlbench.statistics import TAIL
+from cqlbench.style import Look
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +20,20 @@ if TYPE_CHECKING:
 SCORES = (-0.25, 1.25)
 
 
-def safety(tables: Tables) -> Figure:
+def safety_rows(tables: Tables) -> pd.DataFrame:
+    """Each headline method and value of cql_alpha: mean, worst episodes, and the share of episodes that ended early."""
+    table = tables["safety"][tables["safety"]["shown"].astype(bool)]
+    rows = table.assign(
+        label=[style.label(row.method, row.family) for row in table.itertuples(index=False)],
+        place=table["family"].map(style.ordered(table["family"]).index).astype(int),
+    ).sort_values(["dataset", "place", "cql_alpha", "method"], ignore_index=True)
+    return rows[
+        ["dataset", "method", "family", "label", "cql_alpha", "seeds", "score_mean", "cvar", "cvar_low", "cvar_high",
+         "worst", "terminated", "terminated_lowest", "terminated_highest"]
+    ]  # fmt: skip
+
+
+def safety(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     """Per dataset two panels with a row per headline method and value of cql_alpha: scores, and early terminations.
 
     A row shows the mean score (filled), the mean of the worst episodes of each seed with its interval (open) and the
@@ -27,51 +42,48 @@ def safety(tables: Tables) -> Figure:
     """
     from matplotlib.lines import Line2D
 
-    table = _shown(tables)
-    datasets = sorted(table["dataset"].unique())
+    datasets = list(rows["dataset"].unique())
     # In every dataset the same methods, in the same order.
-    methods = table[table["dataset"] == datasets[0]]
-    names = broken(style.label(row.method, row.family) for row in methods.itertuples(index=False))
-    scores = table[["score_mean", "cvar", "cvar_low", "cvar_high", "worst"]].stack().dropna().clip(*SCORES)
+    names = list(rows.loc[rows["dataset"] == datasets[0], "label"])
+    scores = rows[["score_mean", "cvar", "cvar_low", "cvar_high", "worst"]].stack().dropna().clip(*SCORES)
     low, high = 100 * min([0, *scores]), 100 * max([0.1, *scores])
     margin = 0.05 * (high - low)
-    figure, pairs = paired_panels(datasets, names)
+    figure, pairs = paired_panels(
+        page, datasets, names, "score (0: random, 100: expert)", "episodes that ended early (%)"
+    )
     for dataset, (left, right) in pairs.items():
-        own = table[table["dataset"] == dataset].reset_index(drop=True)
-        for family in style.ordered(own["family"]):
-            _family(left, right, own[own["family"] == family], family)
-        left.set(xlabel="score (0: random, 100: expert)", xlim=(low - margin, high + margin))
-        right.set(xlabel="episodes that ended early (%)", xlim=(-4, 104))
-    tail = f"{100 * TAIL:g} %"
-    entries = [
-        Line2D([], [], color="0.4", marker="o", linestyle="none", label="mean"),
-        Line2D(
-            [], [], color="0.4", marker="o", markerfacecolor="white", label=f"mean of a seed's worst {tail} of episodes"
-        ),
-        Line2D([], [], color="0.4", marker="|", markersize=9, linestyle="none", label="worst episode of all seeds"),
-    ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
+        own = rows[rows["dataset"] == dataset].reset_index(drop=True)
+        for family, part in own.groupby("family", sort=False):
+            _family(page, left, right, part, looks[str(family)])
+        left.set_xlim(low - margin, high + margin)
+        few_ticks(left.xaxis)
+        right.set_xlim(-6, 106)
+        right.set_xticks([0, 50, 100])
+    grey = {"color": "0.4", "linestyle": "none"}
+    handles = {
+        "mean": Line2D([], [], **grey, marker="o"),
+        f"mean of a seed's worst {100 * TAIL:g} % of episodes": Line2D([], [], **grey, marker="o", mfc="white"),
+        "worst episode of all seeds": Line2D([], [], **grey, marker="|", markersize=6 * page.line),
+    }
+    below(page, figure, handles)
     return figure
 
 
-def _shown(tables: Tables) -> pd.DataFrame:
-    """The methods to show, by family and cql_alpha."""
-    table = tables["safety"][tables["safety"]["shown"].astype(bool)]
-    order = {family: place for place, family in enumerate(style.ordered(table["family"]))}
-    return table.assign(place=table["family"].map(order)).sort_values(["dataset", "place", "cql_alpha", "method"])
-
-
-def _family(left: Axes, right: Axes, rows: pd.DataFrame, family: str) -> None:
+def _family(page: Page, left: Axes, right: Axes, rows: pd.DataFrame, look: Look) -> None:
     """A family's rows, at the heights of their index."""
-    shade, marker = style.colour(family), style.marker(family)
-    places = rows.index
+    shade, places, size = look.colour, rows.index, 4 * page.line
     for column, stroke, face in (("score_mean", "-", shade), ("cvar", "--", "white")):
-        left.plot(100 * rows[column], places, stroke, color=shade, linewidth=0.8, alpha=0.5)
-        left.plot(100 * rows[column], places, marker, color=shade, markerfacecolor=face, markersize=6, zorder=3)
-    left.hlines(places, 100 * rows["cvar_low"], 100 * rows["cvar_high"], color=shade, linewidth=2, alpha=0.5)
-    left.plot(100 * rows["worst"], places, "|", color=shade, markersize=9)
-    right.plot(100 * rows["terminated"], places, marker + "-", color=shade, markersize=6, linewidth=0.8)
-    low, high = 100 * rows["terminated_lowest"], 100 * rows["terminated_highest"]
-    right.hlines(places, low, high, color=shade, linewidth=2, alpha=0.5)
+        left.plot(100 * rows[column], places, stroke, color=shade, linewidth=0.6 * page.line, alpha=0.5)
+        left.plot(100 * rows[column], places, look.marker, color=shade, mfc=face, markersize=size, zorder=3)
+    thick = {"color": shade, "linewidth": 1.5 * page.line, "alpha": 0.5}
+    left.hlines(places, 100 * rows["cvar_low"], 100 * rows["cvar_high"], **thick)
+    left.plot(100 * rows["worst"], places, "|", color=shade, markersize=6 * page.line)
+    right.plot(
+        100 * rows["terminated"], places, look.marker + "-", color=shade, markersize=size, linewidth=0.6 * page.line
+    )
+    right.hlines(places, 100 * rows["terminated_lowest"], 100 * rows["terminated_highest"], **thick)
     for row in rows[rows["seeds"] == 0].itertuples():
-        left.text(0.01, row.Index, "no finished run", transform=left.get_yaxis_transform(), va="center", fontsize=6.5)
+        left.text(
+            0.01, row.Index, "no finished run", transform=left.get_yaxis_transform(), va="center",
+            fontsize=SMALL * page.font,
+        )  # fmt: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from textwrap import fill
 from typing import TYPE_CHECKING
 
-from cqlbench import style
-from cqlbench.figures.panels import broken, paired_panels
-from cqlbench.figures.tables import Tables, headline_labels, headline_rows
+from cqlbench.figures.pages import Page
+from cqlbench.figures.panels import SMALL, below, few_ticks, paired_panels, value_axis
+from cqlbench.figures.tables import Tables, headline, in_print, per_dataset
+from cqlbench.figures.texts import wrapped
 from cqlbench.statistics import CONFIDENCE
+from cqlbench.style import Look
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +22,34 @@ SCORES = (-0.25, 1.25)
 EXPLODED, LINEAR = 1_000.0, 100.0
 # More seeds than this without a result are counted in the row; the report names them all.
 NAMED = 5
-FANTASY = "#A04000"
 
 
-def score_and_value(tables: Tables) -> Figure:
+def score_and_value_rows(tables: Tables) -> pd.DataFrame:
+    """Per dataset and method a row without a seed, the mean over seeds with its interval, and one row per seed.
+
+    `lacks` says in words what a method has no result of.
+    """
+    import pandas as pd
+
+    names = {"score_mean": "score", "difference_mean": "difference"}
+    means = per_dataset(headline(tables["table"]), tables)
+    holes = headline(tables["holes"])
+    holes = holes[holes["status"] != "done"]
+    means["lacks"] = [
+        _shortcomings(row.seeds, holes[(holes["dataset"] == row.dataset) & (holes["method"] == row.method)])
+        for row in means.itertuples(index=False)
+    ]
+    seeds = in_print(headline(tables["finals"]), tables).sort_values("dataset", kind="stable")
+    seeds = seeds.drop(columns=["difference_low", "difference_high"])
+    rows = pd.concat([means.rename(columns=names), seeds.rename(columns=names)], ignore_index=True)
+    rows["seed"] = rows["seed"].astype("Int64")
+    return rows[
+        ["dataset", "method", "family", "label", "seed", "score", "low", "high", "difference", "difference_low",
+         "difference_high", "lacks"]
+    ]  # fmt: skip
+
+
+def score_and_value(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     """Per dataset two panels with one row per headline method: its final score, and predicted minus true value.
 
     A row shows the mean over seeds with its interval and a faint dot per seed, and says in words what it lacks: seeds
@@ -32,41 +57,45 @@ def score_and_value(tables: Tables) -> Figure:
     """
     from matplotlib.lines import Line2D
 
-    table, finals, holes = (headline_rows(tables[name]) for name in ("table", "finals", "holes"))
-    families, datasets = style.ordered(table["family"]), sorted(table["dataset"].unique())
-    labels = headline_labels(table)
-    score_limits, value_limits = _score_limits(table, finals), _value_limits(table, finals)
-    figure, pairs = paired_panels(datasets, broken(labels[family] for family in families))
+    means, seeds = rows[rows["seed"].isna()], rows[rows["seed"].notna()]
+    names = dict(zip(means["family"], means["label"], strict=True))
+    score_limits, value_limits = _score_limits(means, seeds), _value_limits(means, seeds)
+    figure, pairs = paired_panels(
+        page, list(means["dataset"].unique()), list(names.values()), "score (0: random, 100: expert)",
+        "predicted minus true value, shaded: fantasy",
+    )  # fmt: skip
     for dataset, (scores, values) in pairs.items():
-        for place, family in enumerate(families):
-            row = table[(table["dataset"] == dataset) & (table["family"] == family)].iloc[0]
-            seeds = finals[(finals["dataset"] == dataset) & (finals["family"] == family)]
-            _row(scores, place, family, 100 * row[["score_mean", "low", "high"]], 100 * seeds["score"])
-            difference = row[["difference_mean", "difference_low", "difference_high"]]
-            _row(values, place, family, difference, seeds["difference_mean"])
-            lacks = holes[(holes["dataset"] == dataset) & (holes["method"] == row["method"])]
-            _say(scores, place + 0.36, _shortcomings(row["seeds"], lacks[lacks["status"] != "done"]))
-            if row["seeds"] and difference.isna().all():
-                _say(values, place, "predicts no value")
-        scores.set(xlabel="score (0: random, 100: expert)", xlim=score_limits)
-        _value_axis(values, value_limits)
-    entries = [
-        Line2D([], [], color="0.4", marker="o", linestyle="none", label="mean"),
-        Line2D([], [], color="0.4", linewidth=2, label=f"{100 * CONFIDENCE:g} % interval over seeds (Student's t)"),
-        Line2D([], [], color="0.4", marker="o", markersize=4, alpha=0.4, linestyle="none", label="one seed"),
+        for place, family in enumerate(names):
+            row = means[(means["dataset"] == dataset) & (means["family"] == family)].iloc[0]
+            own, look = seeds[(seeds["dataset"] == dataset) & (seeds["family"] == family)], looks[family]
+            _row(page, scores, place, look, 100 * row[["score", "low", "high"]], 100 * own["score"])
+            difference = row[["difference", "difference_low", "difference_high"]]
+            _row(page, values, place, look, difference, own["difference"])
+            _say(page, scores, place + 0.3, "" if row["lacks"] != row["lacks"] else row["lacks"])
+            if len(own) and difference.isna().all():
+                _say(page, values, place, "no value")
+        scores.set_xlim(score_limits)
+        few_ticks(scores.xaxis)
+        _value_axis(page, values, value_limits)
+    grey = {"color": "0.4", "marker": "o"}
+    interval = f"{100 * CONFIDENCE:g} % interval over seeds (Student's t)"
+    handles = [
+        Line2D([], [], **grey, linestyle="none", label="mean"),
+        Line2D([], [], color="0.4", linewidth=1.5 * page.line, label=interval),
+        Line2D([], [], **grey, markersize=2.5 * page.line, alpha=0.4, linestyle="none", label="one seed"),
     ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
+    below(page, figure, {str(handle.get_label()): handle for handle in handles})
     return figure
 
 
-def _row(panel: Axes, place: int, family: str, estimate: pd.Series, seeds: pd.Series) -> None:
+def _row(page: Page, panel: Axes, place: int, look: Look, estimate: pd.Series, seeds: pd.Series) -> None:
     """A method's dots, interval and mean (`estimate`: mean, low, high); nothing where it has none."""
     mean, low, high = estimate
-    shade, heights = style.colour(family), _spread(place, len(seeds))
-    panel.plot(seeds, heights, "o", color=shade, alpha=0.4, markersize=4, markeredgewidth=0)
-    panel.plot([low, high], [place, place], color=shade, linewidth=2, solid_capstyle="butt")
+    shade, heights = look.colour, _spread(place, len(seeds))
+    panel.plot(seeds, heights, "o", color=shade, alpha=0.4, markersize=2.5 * page.line, markeredgewidth=0)
+    panel.plot([low, high], [place, place], color=shade, linewidth=1.5 * page.line, solid_capstyle="butt")
     panel.plot(
-        mean, place, style.marker(family), color=shade, markersize=7, markeredgecolor="white", markeredgewidth=0.5
+        mean, place, look.marker, color=shade, markersize=4.5 * page.line, markeredgecolor="white", markeredgewidth=0.4
     )
 
 
@@ -75,15 +104,19 @@ def _spread(place: int, count: int) -> list[float]:
     return [place + (0.36 * (index / (count - 1) - 0.5) if count > 1 else 0.0) for index in range(count)]
 
 
-def _say(panel: Axes, height: float, words: str) -> None:
+def _say(page: Page, panel: Axes, height: float, words: str) -> None:
     """Small words at the left of a row."""
+    place, figure = panel.get_subplotspec(), panel.get_figure()
+    assert place and figure
+    width = figure.get_size_inches()[0] / (place.get_gridspec().ncols + 1) - page.lines(1)
     panel.text(
         0.01,
         height,
-        fill(words, 50),
+        wrapped(words, width, SMALL * page.font),
         transform=panel.get_yaxis_transform(),
         va="center",
-        fontsize=6.5,
+        fontsize=SMALL * page.font,
+        linespacing=1,
         color="0.35",
         zorder=1.5,
         bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5} if words else None,
@@ -99,31 +132,31 @@ def _shortcomings(seeds: int, lacks: pd.DataFrame) -> str:
     return "; ".join([*words, "one seed, no interval"] if seeds == 1 else words)
 
 
-def _score_limits(table: pd.DataFrame, finals: pd.DataFrame) -> tuple[float, float]:
+def _score_limits(means: pd.DataFrame, seeds: pd.DataFrame) -> tuple[float, float]:
     """Room for every seed and for the part of every interval where scores lie."""
-    bounds = table[["low", "high"]].stack().dropna().clip(*SCORES)
-    shown = [0.0, 0.1, *finals["score"], *bounds]
+    bounds = means[["low", "high"]].stack().dropna().clip(*SCORES)
+    shown = [0.0, 0.1, *seeds["score"], *bounds]
     margin = 0.05 * (max(shown) - min(shown))
     return 100 * (min(shown) - margin), 100 * (max(shown) + margin)
 
 
-def _value_limits(table: pd.DataFrame, finals: pd.DataFrame) -> tuple[float, float]:
+def _value_limits(means: pd.DataFrame, seeds: pd.DataFrame) -> tuple[float, float]:
     """Room for every seed and, unless some explode, for every interval; zero stands well inside."""
-    seeds, bounds = finals["difference_mean"].dropna(), table[["difference_low", "difference_high"]].stack().dropna()
-    reach = max(seeds.abs().max(), 1.0) if len(seeds) else 1.0
+    found, bounds = seeds["difference"].dropna(), means[["difference_low", "difference_high"]].stack().dropna()
+    reach = max(found.abs().max(), 1.0) if len(found) else 1.0
     if reach > EXPLODED:
-        return 2 * min(seeds.min(), -LINEAR), 2 * max(seeds.max(), LINEAR)
-    shown = [-reach / 3, reach / 3, *seeds, *bounds]
+        return 2 * min(found.min(), -LINEAR), 2 * max(found.max(), LINEAR)
+    shown = [-reach / 3, reach / 3, *found, *bounds]
     return 1.1 * min(shown), 1.1 * max(shown)
 
 
-def _value_axis(panel: Axes, limits: tuple[float, float]) -> None:
-    """The axis of predicted minus true value, its two sides named."""
-    panel.set(xlabel="predicted minus true value", xlim=limits)
+def _value_axis(page: Page, panel: Axes, limits: tuple[float, float]) -> None:
+    """The axis of predicted minus true value, its side above zero shaded."""
+    panel.set_xlim(limits)
     if max(-limits[0], limits[1]) > EXPLODED:
-        panel.set_xscale("symlog", linthresh=LINEAR)
+        value_axis(panel.xaxis, LINEAR)
         panel.set_xlim(limits)
-    panel.axvline(0, color="0.2", linewidth=1, zorder=1)
-    panel.axvspan(0, limits[1], color="#D55E00", alpha=0.06, linewidth=0, zorder=0)
-    panel.set_title("← below: bound", loc="left", fontsize=8, color="0.2")
-    panel.set_title("above: fantasy →", loc="right", fontsize=8, color=FANTASY)
+    else:
+        few_ticks(panel.xaxis)
+    panel.axvline(0, color="0.2", linewidth=page.line / 2, zorder=1)
+    panel.axvspan(0, limits[1], color="#D55E00", alpha=0.08, linewidth=0, zorder=0)

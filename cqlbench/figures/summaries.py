@@ -4,90 +4,133 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cqlbench import style
-from cqlbench.figures.panels import band, broken, legend, panel_grid
-from cqlbench.figures.tables import Tables, by_family, headline_families, headline_labels
+from cqlbench.figures.pages import Page
+from cqlbench.figures.panels import (
+    FEW,
+    SMALL,
+    band,
+    few_ticks,
+    legend,
+    line,
+    name_axes,
+    panel_grid,
+    row_names,
+    rows_height,
+    set_rows,
+    without_data,
+)
+from cqlbench.figures.tables import Tables, in_print
+from cqlbench.figures.texts import PIECES, text_width, wrapped
+from cqlbench.style import Look
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
+STATISTICS = ["IQM", "Median", "Mean", "Optimality Gap"]
+NOTHING = "no dataset with a finished run"
+# Markers along a profile, thresholds between two of them.
+MARKERS = 15
 
-def aggregates(tables: Tables) -> Figure:
+
+def aggregate_rows(tables: Tables) -> pd.DataFrame:
+    """Each summary over all datasets with its interval."""
+    rows = in_print(tables["aggregates"], tables)
+    return rows[["method", "family", "label", "statistic", "estimate", "low", "high"]]
+
+
+def aggregates(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     """Four summaries over all datasets, a point and an interval per method."""
-    table, methods = tables["aggregates"], headline_families(tables)
-    statistics = ["IQM", "Median", "Mean", "Optimality Gap"]
-    figure, panels = panel_grid(statistics, sharey=True, height=0.4 * len(methods) + 1.0, width=2.3)
-    order = style.ordered(methods.values())
-    labels = headline_labels(tables["table"])
+    if rows.empty:
+        return without_data(page, NOTHING)
+    families = list(rows["family"].unique())
+    names = row_names(page, rows["label"].unique(), page.width)
+    width = page.width / len(STATISTICS)
+    figure, panels = panel_grid(
+        page,
+        STATISTICS,
+        columns=len(STATISTICS),
+        sharey=True,
+        ratio=(rows_height(page, names) + page.lines(3.5)) / width,
+    )
     for statistic, panel in panels.items():
-        for row in table[table["statistic"] == statistic].itertuples(index=False):
-            family = methods[row.method]
-            place, shade = order.index(family), style.colour(family)
-            panel.plot(
-                [100 * row.low, 100 * row.high],
-                [place, place],
-                color=shade,
-                linewidth=7,
-                alpha=0.35,
-                solid_capstyle="butt",
-            )
-            panel.plot(100 * row.estimate, place, style.marker(family), color=shade)
+        for row in rows[rows["statistic"] == statistic].itertuples(index=False):
+            place, look = families.index(row.family), looks[row.family]
+            panel.hlines(place, 100 * row.low, 100 * row.high, color=look.colour, linewidth=4 * page.line, alpha=0.35)
+            panel.plot(100 * row.estimate, place, look.marker, color=look.colour)
+        few_ticks(panel.xaxis)
         better = "lower is better" if statistic == "Optimality Gap" else "higher is better"
-        panel.set(
-            title=statistic,
-            xlabel=f"score\n({better})",
-            yticks=range(len(order)),
-            ylim=(len(order) - 0.5, -0.5),
-            yticklabels=broken(labels[family] for family in order),
-        )
+        panel.set_xlabel(f"score\n({better})")
+    set_rows(panels[STATISTICS[0]], names)
     return figure
 
 
-def profile(tables: Tables) -> Figure:
+def profile_rows(tables: Tables) -> pd.DataFrame:
+    """The fraction of runs above each score, with its interval."""
+    return in_print(tables["profiles"], tables)[["method", "family", "label", "tau", "fraction", "low", "high"]]
+
+
+def profile(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     """Fraction of runs above each score."""
-    table, methods = tables["profiles"], headline_families(tables)
-    figure, panels = panel_grid([""], width=6.0, height=3.4)
-    for family, own, name in by_family(table, methods, tables):
-        panels[""].plot(100 * own["tau"], own["fraction"], color=style.colour(family), label=name, linewidth=2)
-        band(panels[""], 100 * own["tau"], own["low"], own["high"], family)
-    panels[""].set(
-        xlabel="score $\\tau$", ylabel="fraction of runs with score above $\\tau$", ylim=(-0.02, 1.02), xlim=(0, 120)
-    )
-    legend(figure, panels)
+    if rows.empty:
+        return without_data(page, NOTHING)
+    figure, panels = panel_grid(page, [""])
+    panel = panels[""]
+    for place, ((family, name), own) in enumerate(rows.groupby(["family", "label"], sort=False)):
+        # Side by side where the lines run together.
+        line(panel, 100 * own["tau"], own["fraction"], looks[family], name, (4 * place % MARKERS, MARKERS))
+        band(panel, 100 * own["tau"], own["low"], own["high"], looks[family])
+    panel.set(ylim=(-0.02, 1.02), xlim=(0, 120))
+    name_axes(page, figure, [panel], "score $\\tau$", "fraction of runs with score above $\\tau$")
+    legend(page, figure, [panel])
     return figure
 
 
-def improvement(tables: Tables) -> Figure:
-    """Probability that a run of the row's method beats a run of the column's."""
-    table, methods = tables["improvement"], headline_families(tables)
-    order, labels = style.ordered(methods.values()), headline_labels(tables["table"])
-    figure, panels = panel_grid([""], width=max(1.35 * len(order) + 1.2, 4), height=max(0.7 * len(order) + 1, 2))
+def improvement_rows(tables: Tables) -> pd.DataFrame:
+    """For each ordered pair of methods, the probability that a run of x scores above a run of y."""
+    table = tables["improvement"]
+    if table.empty:
+        return table.assign(x_family="", x_label="", y_family="", y_label="")
+    rows = in_print(table.rename(columns={"y": "method"}), tables)
+    rows = rows.rename(columns={"method": "y", "family": "y_family", "label": "y_label"})
+    rows = in_print(rows.rename(columns={"x": "method"}), tables)
+    rows = rows.rename(columns={"method": "x", "family": "x_family", "label": "x_label"})
+    return rows[["x", "x_label", "y", "y_label", "probability", "low", "high"]]
+
+
+def improvement(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
+    """Probability in percent that a run of the row's method scores above one of the column's."""
+    if rows.empty:
+        return without_data(page, "one method: nothing to compare")
+    methods = list(rows["x"].unique())
+    width = page.column if len(methods) <= FEW else page.width
+    names = row_names(page, rows["x_label"].unique(), width)
+    beside = max(text_width(name, page.font) for name in names)
+    cell = (width - beside - page.lines(2)) / len(methods)
+    # Names of columns are broken between words, or else stand upright.
+    across = [wrapped(label, 0.9 * cell, page.font, PIECES[:2]) for label in rows["x_label"].unique()]
+    upright = max(text_width(name, page.font) for name in across) > 0.9 * cell
+    above = beside if upright else page.lines(max(name.count("\n") for name in across) + 1)
+    height = len(methods) * max(rows_height(page, names) / len(methods), page.lines(2.4)) + above + page.lines(3)
+    figure, panels = panel_grid(page, [""], ratio=height / width)
+    figure.set_size_inches(width, height)
     panel = panels[""]
-    grid = [[float("nan")] * len(order) for _ in order]
-    for row in table.itertuples(index=False):
-        y, x = order.index(methods[row.x]), order.index(methods[row.y])
-        grid[y][x] = row.probability
-        interval = f"\n[{row.low:.2f}, {row.high:.2f}]" if row.low == row.low else ""
-        text = f"{row.probability:.2f}{interval}" if row.probability == row.probability else "no runs"
-        panel.text(
-            x,
-            y,
-            text,
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="white" if abs(row.probability - 0.5) > 0.35 else "black",
-        )
+    panel.set_facecolor("0.93")
+    grid = rows.pivot(index="x", columns="y", values="probability").reindex(index=methods, columns=methods)
     panel.imshow(grid, cmap="PuOr", vmin=0, vmax=1, aspect="auto")
-    names = broken(labels[family] for family in order)
-    panel.set(
-        xticks=range(len(order)),
-        yticks=range(len(order)),
-        xticklabels=names,
-        yticklabels=names,
-        xlabel="column method Y",
-        ylabel="row method X",
-        title="P(a run of X scores above a run of Y)",
-    )
+    for row in rows.itertuples(index=False):
+        x, y = methods.index(row.y), methods.index(row.x)
+        known = row.probability == row.probability
+        colour = "white" if abs(row.probability - 0.5) > 0.35 else "black"
+        interval = f"{100 * row.low:.0f}–{100 * row.high:.0f}" if row.low == row.low else ""
+        text = f"{100 * row.probability:.0f}" if known else "no runs"
+        centred = {"ha": "center", "color": colour}
+        panel.text(x, y, text, va="bottom" if interval else "center", **centred)
+        panel.text(x, y + 0.08, interval, va="top", fontsize=SMALL * page.font, **centred)
+    panel.set(xticks=range(len(methods)), yticks=range(len(methods)), yticklabels=names, ylabel="a run of …")
+    panel.set_xticklabels(names if upright else across, rotation=90 if upright else 0)
+    panel.xaxis.tick_top()
+    panel.set_xlabel("… scores above a run of … (%)")
+    panel.xaxis.set_label_position("top")
     panel.grid(False)
     return figure

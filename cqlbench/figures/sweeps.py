@@ -2,59 +2,90 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cqlbench import style
-from cqlbench.figures.panels import COLUMNS, VALUES, legend, line, panel_grid, value_axis
+from cqlbench.figures.pages import Page
+from cqlbench.figures.panels import (
+    VALUES,
+    columns_for,
+    few_ticks,
+    legend,
+    line,
+    name_axes,
+    panel_grid,
+    say,
+    value_axis,
+)
 from cqlbench.figures.tables import Tables
+from cqlbench.style import Look
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def sweep(tables: Tables, axis: str) -> Figure:
+def sweep_rows(tables: Tables, axis: str) -> pd.DataFrame:
+    """Score (mean, lowest and highest seed) and values at each value of the setting."""
+    rows = tables["sweep"][tables["sweep"]["axis"] == axis]
+    # A switch is two words, not 0 and 1.
+    switches = {"True": "true", "False": "false"}
+    rows = rows.assign(
+        value=[switches.get(str(value), value) for value in rows["value"]],
+        label=[style.label(family, family) for family in rows["family"]],
+        place=rows["family"].map(style.ordered(rows["family"]).index).astype(int),
+    ).sort_values(["dataset", "place"], kind="stable", ignore_index=True)
+    return rows[
+        ["dataset", "family", "label", "axis", "value", "score_mean", "lowest", "highest", "predicted_value",
+         "true_discounted_return"]
+    ]  # fmt: skip
+
+
+def sweep(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     """Score (mean and range of the seeds), and predicted beside true value, against a swept setting, per dataset."""
     import pandas as pd
 
-    table = tables["sweep"][tables["sweep"]["axis"] == axis].copy()
-    # A switch is two words, not 0 and 1.
-    switches = {"True": "true", "False": "false"}
-    table["value"] = [switches.get(str(value), value) for value in table["value"]]
     # Words (null, sample) stand among the numbers; then the values are only ordered places.
-    sizes = pd.to_numeric(table["value"], errors="coerce")
-    words = sizes.isna().any()
-    order = list(dict.fromkeys(table.sort_values("dataset", kind="stable")["value"].astype(str)))
-    table["place"] = [order.index(str(value)) for value in table["value"]] if words else sizes
-    datasets = sorted(table["dataset"].unique())
-    rows = ["score", "value"] if table["predicted_value"].notna().any() else ["score"]
-    keys: list[Any] = []
-    for first in range(0, len(datasets), COLUMNS):
-        part = datasets[first : first + COLUMNS]
-        empty = [None] * (min(COLUMNS, len(datasets)) - len(part))
-        for row in rows:
-            keys += [*((dataset, row) for dataset in part), *empty]
-    figure, panels = panel_grid(keys, columns=min(COLUMNS, len(datasets)))
-    for (dataset, row), panel in panels.items():
-        for family in style.ordered(table["family"]):
-            own = table[(table["dataset"] == dataset) & (table["family"] == family)].sort_values("place")
-            shade = style.colour(family)
-            if row == "score":
-                line(panel, own["place"], 100 * own["score_mean"], family, style.label(family, family))
-                panel.vlines(own["place"], 100 * own["lowest"], 100 * own["highest"], color=shade, alpha=0.4)
+    sizes = pd.to_numeric(rows["value"], errors="coerce")
+    words = bool(sizes.isna().any())
+    order = list(dict.fromkeys(rows["value"].astype(str)))
+    rows = rows.assign(place=[order.index(str(value)) for value in rows["value"]] if words else sizes)
+    datasets = list(rows["dataset"].unique())
+    kinds = ["score", "value"] if rows["predicted_value"].notna().any() else ["score"]
+    columns = columns_for(len(datasets))
+    keys: list[tuple[str, str] | None] = []
+    for first in range(0, len(datasets), columns):
+        part = datasets[first : first + columns]
+        for kind in kinds:
+            keys += [*((dataset, kind) for dataset in part), *[None] * (columns - len(part))]
+    titles = {(dataset, "score"): dataset for dataset in datasets}
+    figure, panels = panel_grid(page, keys, columns=columns, titles=titles, sharex=True)
+    for (dataset, kind), panel in panels.items():
+        here = rows[rows["dataset"] == dataset]
+        for (family, name), own in here.groupby(["family", "label"], sort=False):
+            own, look = own.sort_values("place"), looks[family]
+            if kind == "score":
+                line(panel, own["place"], 100 * own["score_mean"], look, name)
+                panel.vlines(own["place"], 100 * own["lowest"], 100 * own["highest"], color=look.colour, alpha=0.4)
             elif own["predicted_value"].notna().any():
-                line(panel, own["place"], own["predicted_value"], family, style.label(family, family))
-                panel.plot(own["place"], own["true_discounted_return"], "--", color=shade)
-        if row == "value":
-            value_axis(panel)
+                line(panel, own["place"], own["predicted_value"], look, name)
+                panel.plot(own["place"], own["true_discounted_return"], "--", color=look.colour)
+        if kind == "value" and here["predicted_value"].isna().all():
+            say(page, panel, "no values")
+        elif kind == "value":
+            value_axis(panel.yaxis)
         else:
             panel.set_ylim(min(0, panel.get_ylim()[0]))
+            few_ticks(panel.yaxis)
         if words:
             panel.set(xticks=range(len(order)), xticklabels=order, xlim=(-0.5, len(order) - 0.5))
         else:
             _size_axis(panel, sorted(sizes.unique()))
-        panel.set(title=dataset, xlabel=axis, ylabel=row)
-    legend(figure, panels, VALUES if "value" in rows else None)
+        if dataset in datasets[::columns]:
+            panel.set_ylabel(kind)
+    name_axes(page, figure, panels.values(), rows["axis"].iloc[0], None)
+    legend(page, figure, panels.values(), VALUES if "value" in kinds else None)
     return figure
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cqlbench import style
-from cqlbench.figures.draw import FOLDER, drawing_style, save_figure
+from cqlbench.figures.draw import FOLDER
+from cqlbench.figures.pages import PAPER, drawing_style, save_figure
 from cqlbench.figures.panels import legend, panel_grid
 from cqlbench.scores import read_table
 from cqlbench.theory.action_values import CURVES, PEAKS
@@ -41,7 +42,7 @@ def action_values(curves: pd.DataFrame, peaks: pd.DataFrame) -> Figure:
     order = style.ordered(families.values())
     methods = sorted(families, key=lambda method: (order.index(families[method]), method))
     states = sorted(curves["state"].unique())
-    figure, panels = panel_grid([(method, state) for method in methods for state in states], columns=len(states))
+    figure, panels = panel_grid(PAPER, [(method, state) for method in methods for state in states], columns=len(states))
     if not panels:
         figure.text(0.5, 0.5, "no finished run of a method with a value", ha="center", color="0.4")
         return figure
@@ -56,7 +57,7 @@ def action_values(curves: pd.DataFrame, peaks: pd.DataFrame) -> Figure:
     first = panels[methods[0], states[0]]
     first.plot([], [], "o-", color="0.3", label="learned Q of each seed, its peak")
     first.plot([], [], "--", color="0.3", label="true Q of its policy")
-    legend(figure, panels)
+    legend(PAPER, figure, panels.values())
     return figure
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cqlbench.figures.draw import FOLDER, drawing_style, save_figure
+from cqlbench.figures.draw import FOLDER
+from cqlbench.figures.pages import PAPER, drawing_style, save_figure
 from cqlbench.figures.panels import legend, panel_grid
 from cqlbench.style import OTHERS
 from cqlbench.theory.experiments import read_experiment
@@ -69,14 +70,12 @@ def _diagonal(panel: Axes) -> None:
 
 
 def _pair() -> tuple[Figure, Axes, Axes]:
-    figure, panels = panel_grid(["left", "right"], width=4.2, height=3.2)
-    for panel in panels.values():
-        panel.set_title("")
+    figure, panels = panel_grid(PAPER, ["left", "right"], titles={})
     return figure, panels["left"], panels["right"]
 
 
 def _finish(figure: Figure, left: Axes, right: Axes) -> Figure:
-    legend(figure, {"left": left, "right": right})
+    legend(PAPER, figure, [left, right])
     return figure
 
 
@@ -189,7 +188,7 @@ def gridworld(table: pd.DataFrame) -> Figure:
     """Maps of predicted value, and of predicted minus true value, one column per method."""
     methods = list(dict.fromkeys(table["method"]))
     keys = [(row, method) for row in ("predicted", "difference") for method in methods]
-    figure, panels = panel_grid(keys, columns=len(methods), width=1.75, height=1.8)
+    figure, panels = panel_grid(PAPER, keys, columns=len(methods), ratio=1)
     limit = max(table["predicted"].abs().max(), table["true"].abs().max())
     for (row, method), panel in panels.items():
         own = table[table["method"] == method]

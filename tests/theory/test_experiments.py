@@ -45,7 +45,7 @@ def test_everything_is_made(made):
         "verdicts.csv",
         "report.html",
         *(f"{experiment}.csv" for experiment in EXPERIMENTS),
-        *(f"figures/{experiment}.{suffix}" for experiment in EXPERIMENTS for suffix in ("svg", "png")),
+        *(f"figures/{experiment}.{suffix}" for experiment in EXPERIMENTS for suffix in ("svg", "pdf", "png")),
     }
 
 

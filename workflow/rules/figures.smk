@@ -24,7 +24,7 @@ for suite in SUITES:
                 )
                 for name, file in figure_files(suite).items()
             },
-            png=list(figure_files(suite, "png").values()),
+            others=[file for suffix in ("pdf", "png", "csv") for file in figure_files(suite, suffix).values()],
             timing=accounting.timing_of_step(SUITE_FOLDER.format(suite=suite), "figures"),
         log:
             f"{RESULTS}/logs/suites/{suite}/figures.log",

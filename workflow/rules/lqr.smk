@@ -28,6 +28,7 @@ rule action_value_figure:
             category="Figures",
             labels={"figure": "learned and true Q over the actions"},
         ),
+        f"{SUITE_FOLDER}/figures/action-values.pdf",
         f"{SUITE_FOLDER}/figures/action-values.png",
     log:
         f"{RESULTS}/logs/suites/{{suite}}/action-value-figure.log",

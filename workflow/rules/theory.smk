@@ -24,6 +24,7 @@ rule theory_figure:
             category="Theory",
             labels={"experiment": "{experiment}"},
         ),
+        f"{RESULTS}/theory/figures/{{experiment}}.pdf",
         f"{RESULTS}/theory/figures/{{experiment}}.png",
     log:
         f"{RESULTS}/logs/theory/{{experiment}}-figure.log",

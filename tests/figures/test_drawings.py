@@ -1,22 +1,27 @@
 from __future__ import annotations
 
+import os
 import re
-from itertools import combinations
+import shutil
+import subprocess
+import sys
 
 import matplotlib
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from synthetic_runs import SUITE, make_results, make_suite
+from typer.testing import CliRunner
 
 from cqlbench import statistics, style
-from cqlbench.algorithms.registry import ALGORITHMS
+from cqlbench.cli import app
+from cqlbench.errors import UserError
 from cqlbench.figures import SUFFIXES, draw_figures, figure_names
-from cqlbench.figures.safety import safety
-from cqlbench.figures.score_and_value import score_and_value
-from cqlbench.figures.sweeps import sweep
-from cqlbench.figures.values import action_gap, off_data
+from cqlbench.figures.draw import DRAWINGS
+from cqlbench.figures.pages import PAPER, drawing_style, save_figure
+from cqlbench.figures.panels import panel_grid
+from cqlbench.figures.sweeps import sweep, sweep_rows
 from cqlbench.scores import (
     EPISODES,
     RUNS,
@@ -46,33 +51,89 @@ def make_tables(folder, filled=True, text=SUITE):
     return suite
 
 
-def test_the_figures_are_those_foretold_and_the_same_bytes_twice(tmp_path):
-    suite = make_tables(tmp_path)
-    draw_figures(tmp_path)
-    expected = {f"{name}.{suffix}" for name in figure_names(suite.axes) for suffix in SUFFIXES}
-    first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
-    assert set(first) == expected
-    draw_figures(tmp_path)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == first
-    assert not re.search(rb"<dc:date>", first["score-and-value.svg"])
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def foretold(suite):
+    return {f"{name}.{suffix}" for name in figure_names(suite.axes) for suffix in (*SUFFIXES, "csv")}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A suite's folder with its figures, and the suite."""
+    folder = tmp_path_factory.mktemp("made")
+    suite = make_tables(folder)
+    draw_figures(folder)
+    return folder, suite
+
+
+def test_the_figures_are_those_foretold_with_their_data_and_undated(made):
+    folder, suite = made
+    files = files_of(folder / "figures")
+    assert set(files) == foretold(suite)
+    assert not any(re.search(rb"<dc:date>|CreationDate", file) for file in files.values())
+    scores = read_table(folder / "figures" / "learning-curves.csv")
+    assert list(scores) == ["dataset", "method", "family", "label", "update", "score_mean", "lowest", "highest"]
+    assert set(scores["label"]) == {
+        "CQL, cql_alpha = 10, num_action_samples = 10", "d3rlpy CQL, cql_alpha = 10", "SAC", "BC",
+        "own-idea, num_transitions = null",
+    }  # fmt: skip
+
+
+def test_the_same_tables_give_the_same_bytes_in_another_process_without_torch(made, tmp_path):
+    first = files_of(made[0] / "figures")
+    shutil.copytree(made[0] / "statistics", tmp_path / "statistics")
+    code = "import sys; from cqlbench.cli import app; app(standalone_mode=False); assert 'torch' not in sys.modules"
+    for style_of_page in ("paper", "talk"):
+        command = [sys.executable, "-c", code, "figures", str(tmp_path), "--style", style_of_page]
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": "5"})
+    assert files_of(tmp_path / "figures") == first
+    talk = files_of(tmp_path / "figures" / "talk")
+    assert {name for name in talk if talk[name] == first[name]} == {name for name in first if name.endswith("csv")}
+
+
+def test_fonts_are_inside_the_pdf_and_letters_are_outlines_in_the_svg(tmp_path):
+    with drawing_style():
+        figure, panels = panel_grid(PAPER, ["a/dataset"])
+        save_figure(figure, tmp_path, "one")
+    pdf, svg = (tmp_path / "one.pdf").read_bytes(), (tmp_path / "one.svg").read_text()
+    assert b"/FontFile2" in pdf and b"/Subtype /Type0" in pdf and b"/Type3" not in pdf
+    assert "<text" not in svg and "<title>one</title>" in svg
+    assert Image.open(tmp_path / "one.png").width == round(PAPER.column * PAPER.dpi)
+
+
+def test_an_unknown_style_is_an_error_that_names_the_known_ones(tmp_path):
+    result = CliRunner().invoke(app, ["figures", str(tmp_path), "--style", "poster"])
+    assert isinstance(result.exception, UserError) and "paper or talk" in str(result.exception)
 
 
 def test_a_suite_without_a_finished_run_has_the_same_figures(tmp_path):
     suite = make_tables(tmp_path, filled=False)
     draw_figures(tmp_path)
-    found = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert found == {f"{name}.{suffix}" for name in figure_names(suite.axes) for suffix in SUFFIXES}
+    assert set(files_of(tmp_path / "figures")) == foretold(suite)
+
+
+def draw(tables, name):
+    """The figure and its axes that are used."""
+    rows = DRAWINGS[name].rows(tables)
+    figure = DRAWINGS[name].draw(rows, style.looks(tables["table"]["family"]), PAPER)
+    return figure, [panel for panel in figure.axes if panel.axison]
+
+
+def names_of_rows(panel):
+    return [label.get_text().replace(",\n", ", ").replace("\n", "") for label in panel.get_yticklabels()]
 
 
 def rows_of(folder):
     """The figure's panels as (dataset, "score" or "value") -> {row's label: (dots' positions, words in the row)}."""
-    tables = {name: read_table(folder / "statistics" / f"{name}.csv") for name in ("table", "finals", "holes")}
-    figure = score_and_value(tables)
+    tables = {path.stem: read_table(path) for path in (folder / "statistics").iterdir()}
+    figure, panels = draw(tables, "score-and-value")
     figure.draw_without_rendering()
     rows = {}
-    for block in figure.subfigs:
-        labels = [label.get_text().replace("\n", ", ") for label in block.axes[0].get_yticklabels()]
-        for name, panel in zip(("score", "value"), block.axes, strict=True):
+    labels = names_of_rows(panels[0])
+    for scores, values in zip(panels[::2], panels[1::2], strict=True):
+        for name, panel in (("score", scores), ("value", values)):
             low, high = panel.get_xlim()
             dots = [line for line in panel.lines if line.get_alpha() == 0.4]
             assert len(dots) == len(labels)
@@ -80,15 +141,14 @@ def rows_of(folder):
             assert all(low <= x <= high for xs in shown for x in xs)
             words = [""] * len(labels)
             for text in panel.texts:
-                words[round(text.get_position()[1] - 0.1)] += text.get_text()
-            rows[block.get_suptitle(), name] = dict(zip(labels, zip(shown, words, strict=True), strict=True))
+                words[round(text.get_position()[1] - 0.1)] += text.get_text().replace("\n", " ")
+            rows[scores.get_title("left"), name] = dict(zip(labels, zip(shown, words, strict=True), strict=True))
     plt.close(figure)
     return rows
 
 
-def test_score_and_value_shows_headline_methods_and_names_what_they_lack(tmp_path):
-    make_tables(tmp_path)
-    rows = rows_of(tmp_path)
+def test_score_and_value_shows_headline_methods_and_names_what_they_lack(made):
+    rows = rows_of(made[0])
     assert set(rows) == {
         (f"hopper/{kind}-v0", part) for kind in ("medium", "random-expert") for part in ("score", "value")
     }
@@ -102,9 +162,9 @@ def test_score_and_value_shows_headline_methods_and_names_what_they_lack(tmp_pat
     assert [len(dots) for dots, _ in rows["hopper/medium-v0", "score"].values()] == [3, 3, 3, 2, 3]
     value = rows["hopper/medium-v0", "value"]
     assert [len(dots) for dots, _ in value.values()] == [3, 3, 3, 0, 0]
-    assert [words for _, words in value.values()] == ["", "", "", *["predicts no value"] * 2]
+    assert [words for _, words in value.values()] == ["", "", "", *["no value"] * 2]
     assert max(value[methods[0]][0]) < 0 < 1e4 < min(value["SAC"][0])
-    scores = read_table(tmp_path / "statistics" / "finals.csv").query(
+    scores = read_table(made[0] / "statistics" / "finals.csv").query(
         "method == 'sac' and dataset == 'hopper/medium-v0'"
     )
     assert rows["hopper/medium-v0", "score"]["SAC"][0] == pytest.approx(list(100 * scores["score"]))
@@ -124,11 +184,9 @@ def test_many_seeds_without_a_result_are_counted(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
+def drawn(made):
     """The tables of a suite, as the figures get them."""
-    folder = tmp_path_factory.mktemp("drawn")
-    make_tables(folder)
-    return {path.stem: read_table(path) for path in (folder / "statistics").iterdir()}
+    return {path.stem: read_table(path) for path in (made[0] / "statistics").iterdir()}
 
 
 def lines_of(panel):
@@ -137,8 +195,7 @@ def lines_of(panel):
 
 
 def test_the_gap_figure_draws_both_gaps_of_each_method_with_a_value(drawn):
-    figure = action_gap(drawn)
-    panel = figure.axes[0]
+    figure, (panel, _) = draw(drawn, "action-gap")
     drawn_lines = [line for line in lines_of(panel) if len(line[2]) == 4]
     assert [label for label, stroke, _ in drawn_lines if stroke == "-"] == [
         "CQL, cql_alpha = 10, num_action_samples = 10", "d3rlpy CQL, cql_alpha = 10", "SAC",
@@ -149,8 +206,8 @@ def test_the_gap_figure_draws_both_gaps_of_each_method_with_a_value(drawn):
 
 
 def test_the_off_data_figure_has_no_optimism_of_a_method_without_a_value(drawn):
-    figure = off_data(drawn)
-    found = lines_of(figure.axes[0])
+    figure, (panel, _) = draw(drawn, "off-data")
+    found = lines_of(panel)
     shares = {label: ys for label, stroke, ys in found if stroke == "-"}
     # d3rlpy's runs are older than the measure.
     assert list(shares) == [
@@ -166,16 +223,14 @@ def test_the_off_data_figure_has_no_optimism_of_a_method_without_a_value(drawn):
 
 def test_a_measure_that_no_run_has_is_said_to_be_missing(drawn):
     older = drawn["diagnostics"][drawn["diagnostics"]["measure"] == "q_data"]
-    figure = off_data({**drawn, "diagnostics": older})
-    assert [text.get_text() for panel in figure.axes for text in panel.texts] == ["not measured"] * 2
+    figure, panels = draw({**drawn, "diagnostics": older}, "off-data")
+    assert [text.get_text() for panel in panels for text in panel.texts] == ["not measured"] * 2
     plt.close(figure)
 
 
 def test_the_safety_figure_has_a_row_per_method_and_cql_alpha(drawn):
-    figure = safety(drawn)
-    left, right = figure.subfigs[0].axes
-    names = [label.get_text().replace("\n", ", ") for label in left.get_yticklabels()]
-    assert names == [
+    figure, (left, right, *_) = draw(drawn, "safety")
+    assert names_of_rows(left) == [
         *(f"CQL, cql_alpha = {alpha}, num_action_samples = 10" for alpha in (0, 1, 10)),
         "d3rlpy CQL, cql_alpha = 1", "d3rlpy CQL, cql_alpha = 10", "SAC", "BC", "own-idea, num_transitions = null",
     ]  # fmt: skip
@@ -197,49 +252,10 @@ def test_names_need_no_order():
     assert figure_names([]) == figure_names(["a"])[:-1]
 
 
-# Machado, Oliveira and Fernandes 2009: what protanopia, deuteranopia and tritanopia leave of linear RGB.
-SIGHTS = np.array([
-    [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
-])  # fmt: skip
-TO_XYZ = np.array([[0.412456, 0.357576, 0.180438], [0.212673, 0.715152, 0.072175], [0.019334, 0.119192, 0.950304]])
-
-
-def seen(colour):
-    """CIELAB of the colour in each of SIGHTS: (4, 3)."""
-    linear = np.array(matplotlib.colors.to_rgb(colour))
-    linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
-    x, y, z = (np.clip(SIGHTS @ linear, 0, 1) @ TO_XYZ.T / TO_XYZ.sum(1)).T
-    x, y, z = (np.where(part > 0.008856, np.cbrt(part), 7.787 * part + 16 / 116) for part in (x, y, z))
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
-
-
-def test_known_colours_are_told_apart_with_every_kind_of_sight():
-    # 2.3 is a just noticeable difference between patches; thin lines need several times that.
-    for one, other in combinations([*style.KNOWN, "white"], 2):
-        colours = [style.colour(name) if name in style.KNOWN else name for name in (one, other)]
-        distances = np.linalg.norm(seen(colours[0]) - seen(colours[1]), axis=1)
-        assert distances.min() > 15, (one, other, distances)
-
-
-def test_every_method_of_the_registry_has_a_look_of_its_own():
-    assert set(style.KNOWN) == set(ALGORITHMS)
-
-
-def test_looks_do_not_depend_on_the_company():
-    looks = {(style.colour(family), style.marker(family)) for family in style.KNOWN}
-    assert len(looks) == len(style.KNOWN)
-    assert style.colour("my-method") == style.colour("my-method") != style.colour("cql")
-    assert style.ordered(["zeta", "bc", "alpha", "cql"]) == ["cql", "bc", "alpha", "zeta"]
-    assert style.label("d3rlpy-cql cql_alpha=10", "d3rlpy-cql") == "d3rlpy CQL, cql_alpha = 10"
-
-
 def test_a_swept_switch_is_shown_in_words():
     row = {"axis": "layer_norm", "family": "cql", "dataset": "hopper/medium-v0", "lowest": 0.1, "highest": 0.3}
-    table = pd.DataFrame(
-        [{**row, "value": value, "score_mean": 0.2, "predicted_value": None} for value in (False, True)]
-    )
-    figure = sweep({"sweep": table}, "layer_norm")
+    row |= {"predicted_value": None, "true_discounted_return": None}
+    table = pd.DataFrame([{**row, "value": value, "score_mean": 0.2} for value in (False, True)])
+    figure = sweep(sweep_rows({"sweep": table}, "layer_norm"), style.looks(["cql"]), PAPER)
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["false", "true"]
+    plt.close(figure)
