@@ -153,10 +153,11 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
 
 def draw_scaling(rows: Sequence[Row]) -> Figure:
     """A panel per quantity, both axes logarithmic, with what a growth in proportion to the largest run would be."""
+    from cqlbench.figures.pages import PAPER
     from cqlbench.figures.panels import legend, panel_grid
     from cqlbench.style import colour
 
-    figure, panels = panel_grid(QUANTITIES.values())
+    figure, panels = panel_grid(PAPER, QUANTITIES.values())
     transitions = np.array([row.transitions for row in rows])
     for quantity, name in QUANTITIES.items():
         panel, measured = panels[name], np.array([getattr(row, quantity) for row in rows])
@@ -166,5 +167,5 @@ def draw_scaling(rows: Sequence[Row]) -> Figure:
         panel.set(xlabel="transitions", ylim=(in_proportion[0], 2 * measured.max()))
         panel.yaxis.set_major_formatter("{x:g}")
     panels[QUANTITIES["peak_memory_mb"]].axhline(MEMORY_LIMIT_MB, color="0.2", linewidth=1, label="limit")
-    legend(figure, panels)
+    legend(PAPER, figure, panels.values())
     return figure
