@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 export OMP_NUM_THREADS = 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup run smoke reference test test-fast lint format types clean
+.PHONY: setup run smoke reference test test-fast test-faults lint format types clean
 
 setup: $(STAMP)
 
@@ -41,7 +41,11 @@ test: setup
 	$(BIN)/pytest
 
 test-fast: setup
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not faults"
+
+# Every fault many times over; `make test` has each of them in a short form.
+test-faults: setup
+	$(BIN)/pytest -m faults
 
 lint: setup
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ from cqlbench.writers import CsvWriter, write_json
 COSTS = "costs.csv"
 COLUMNS = ["work", "jobs", "earlier", "untimed", "wall_seconds", "cpu_seconds", "share_of_cpu"]
 # What a run's process spends its time on; `imports` is also all that no other kind claims, such as its supervisor.
-RUN_WORKS = ("training", "evaluation", "loading", "imports")
+RUN_WORKS = ("training", "evaluation", "checkpoints", "loading", "imports")
 # All of a run that came to nothing.
 FAILED = "failed runs"
 # The commands that make the suite's folder before its costs are added up.
@@ -163,7 +163,7 @@ def _read_run(folder: Path) -> Job | None:
     if not path.is_file():
         return None
     timing = json.loads(path.read_text())
-    if json.loads((folder / runs.STATUS).read_text())["status"] == "failed":
+    if json.loads((folder / runs.STATUS).read_text())["status"] not in runs.RESULTS_OF_TRAINING:
         works = {FAILED: _spent(timing, "job")}
     elif "cpu_seconds_training" not in timing:
         return None

@@ -27,8 +27,6 @@ from cqlbench.writers import CsvWriter
 
 RATES = "rates.csv"
 COLUMNS = ["algorithm", "width", "depth", "updates_per_second", "machine"]
-# Statuses of a run that ran as it should, whatever came of it; training it again would end the same way.
-RESULTS_OF_TRAINING = ("done", "diverged")
 # Peak resident memory of a process, rounded up: a run of a native method and one of any other, without what large
 # batches add; making a dataset.
 NATIVE_RUN_MB = 700
@@ -88,12 +86,12 @@ def price(suite: Suite, results: Path) -> Price:
         if status.is_file():
             statuses.append(json.loads(status.read_text())["status"])
             continue
-        kind = _kind(run.algorithm, run.config.settings())
-        if kind in rates:
-            seconds += run.protocol.updates / rates[kind].updates_per_second
-        elif kind not in unmeasured:
+        expected = expected_seconds(run, rates)
+        if expected is not None:
+            seconds += expected
+        elif (kind := _kind(run.algorithm, run.config.settings())) not in unmeasured:
             unmeasured.append(kind)
-    done = sum(status in RESULTS_OF_TRAINING for status in statuses)
+    done = sum(status in runs.RESULTS_OF_TRAINING for status in statuses)
     return Price(
         suite=suite.name,
         runs=len(planned),
@@ -102,6 +100,12 @@ def price(suite: Suite, results: Path) -> Price:
         hours=None if unmeasured else seconds / 3600,
         unmeasured=tuple(unmeasured),
     )
+
+
+def expected_seconds(run: runs.Run, rates: dict[Kind, Rate]) -> float | None:
+    """What the run takes at these rates; None where runs of its kind have none."""
+    rate = rates.get(_kind(run.algorithm, run.config.settings()))
+    return run.protocol.updates / rate.updates_per_second if rate else None
 
 
 def measure_rates(results: Path) -> dict[Kind, Rate]:

@@ -14,8 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cqlbench import runs
-from cqlbench.algorithms.algorithm import Algorithm
+from cqlbench.algorithms.algorithm import Algorithm, Resumable
+from cqlbench.algorithms.configs import discount_of
 from cqlbench.algorithms.registry import find_algorithm, load_class
+from cqlbench.checkpoints import Checkpoint, Checkpoints
 from cqlbench.datasets import OfflineDataset, load
 from cqlbench.datasets.kinds import parse_id
 from cqlbench.diagnostics import Neighbourhoods, best_return, compare_actions, compare_values, has_value
@@ -23,7 +25,7 @@ from cqlbench.errors import UserError
 from cqlbench.evaluation import EpisodeResult, evaluate
 from cqlbench.normalisation import Normaliser
 from cqlbench.provenance import describe_machine, describe_provenance
-from cqlbench.runs import Run
+from cqlbench.runs import Resume, Run
 from cqlbench.stopwatch import Stopwatch
 from cqlbench.tasks import Task, TaskSpec
 from cqlbench.training import Diverged, Replay, draw_transitions, train
@@ -31,11 +33,30 @@ from cqlbench.writers import CsvWriter, aside, write_json
 
 
 class Progress(Protocol):
-    """Who watches a run: a progress bar, plain lines, or nobody."""
+    """Who watches a run: a progress bar, plain lines, or nobody (`Unwatched`)."""
+
+    def told(self, text: str) -> None:
+        """What a person should know of a run that goes on from a checkpoint."""
+
+    def started(self, update: int) -> None:
+        """Updates begin after number `update`, 0 but for a run that goes on."""
 
     def trained(self, update: int, metrics: dict[str, float]) -> None: ...
 
-    def evaluated(self, update: int, return_mean: float) -> None: ...
+    def evaluated(self, update: int, measures: dict[str, float]) -> None:
+        """`return_mean`, and what values.csv says from states of the data, where that is known."""
+
+
+class Unwatched:
+    """A Progress for whom nobody looks."""
+
+    def told(self, text: str) -> None: ...
+
+    def started(self, update: int) -> None: ...
+
+    def trained(self, update: int, metrics: dict[str, float]) -> None: ...
+
+    def evaluated(self, update: int, measures: dict[str, float]) -> None: ...
 
 
 def prepare_process() -> None:
@@ -68,12 +89,16 @@ def build_algorithm(run: Run, task: Task, device: torch.device) -> Algorithm:
     return algorithm_class(spec, run.config, run.seed, device)
 
 
-def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: str = "cpu") -> str:
+def execute(
+    run: Run, datasets: Path, folder: Path, progress: Progress, device: str = "cpu", resume: Resume | None = None
+) -> str:
     """Trains and evaluates `run` and fills `folder`; returns its status, `done` or `diverged`.
 
-    Everything but `timing.json` is a function of the dataset's content, the config, the seed, the code and the device.
+    Everything but `timing.json` is a function of the dataset's content, the config, the seed, the code and the device,
+    also where the process was killed on the way: the run goes on from its newest checkpoint in `folder`.
     That file says where the time went: `imports` (from the start of the process to this call), `loading` (reading the
-    dataset, building the method, saving its policy), `training` and `evaluation`, wall clock and CPU.
+    dataset, building the method, saving its policy), `training` and `evaluation`, wall clock and CPU; of a run that
+    was killed, without what was lost by it.
     Raises UserError where the dataset is not there, is too small, or the device is not to be had.
     """
     stopwatch = Stopwatch(before="imports")
@@ -81,36 +106,57 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
     where = find_device(device)
     dataset = load(run.dataset, datasets)
     # Of the episodes as they were collected: a draw of transitions has none.
-    best = best_return(dataset, _discount(run))
+    best = best_return(dataset, discount_of(run.config))
     if run.config.num_transitions is not None:
         dataset = draw_transitions(dataset, run.config.num_transitions)
     states = run.protocol.value_states
     if states > len(dataset.rewards):
         raise UserError(f"value_states: {states} is not allowed; the run has {len(dataset.rewards)} transitions.")
     runs.clear_folder(folder)
+    provenance = describe_provenance(dataset) | {"device": str(where)}
     write_json(folder / runs.CONFIG, run.description())
-    write_json(folder / runs.PROVENANCE, describe_provenance(dataset) | {"device": str(where)})
+    write_json(folder / runs.PROVENANCE, provenance)
 
     normaliser = Normaliser.for_dataset(dataset, run.config)
     # Before the replay is made: what this takes for a moment, the replay takes for good.
     around = Neighbourhoods.around(dataset, normaliser, run.seed, states) if states else None
     replay = Replay(dataset, normaliser, where)
     algorithm = build_algorithm(run, dataset.task, where)
-    judge = _Judge(run, dataset, best, around, normaliser, algorithm, folder)
-    stopwatch.lap("loading")
     points = set(run.protocol.evaluation_points())
     status: dict[str, Any] = {"status": "done", "reason": None, "update": run.protocol.updates}
 
-    with CsvWriter(folder / runs.TRAIN) as log, judge:
+    resume = resume or Resume()
+    # A commit that leaves the training code as it is makes no other run.
+    made_of = {key: value for key, value in provenance.items() if key != "code_version"}
+    saved = Checkpoints(folder, {"run": run.description(), "made_of": made_of}, resume.every)
+    start = Checkpoint(0, {}, {}, {})
+    if not resume.go_on:
+        saved.remove()
+    elif found := saved.newest(progress.told):
+        start = found
+        assert isinstance(algorithm, Resumable)  # or nothing would have been saved
+        algorithm.load_training_state(start.method)
+        stopwatch.add(start.timings)
+        progress.told(f"going on after update {start.update:,}, from a checkpoint")
+    stopwatch.lap("loading")
+    progress.started(start.update)
+
+    with _Tables(folder, start.tables) as tables:
+        judge = _Judge(run, dataset, best, around, normaliser, algorithm, tables)
         try:
             stops = run.protocol.log_points()
-            for update, metrics in train(algorithm, replay, run.seed, run.config.batch_size, stops):
-                log.write({"update": update} | metrics)
+            for update, metrics in train(algorithm, replay, run.seed, run.config.batch_size, stops, start.update):
+                tables[runs.TRAIN].write({"update": update} | metrics)
                 progress.trained(update, metrics)
                 if update in points:
                     stopwatch.lap("training")
                     progress.evaluated(update, judge.evaluate(update))
                     stopwatch.lap("evaluation")
+                if saved.due and isinstance(algorithm, Resumable):
+                    stopwatch.lap("training")
+                    state = algorithm.training_state()
+                    saved.save(Checkpoint(update, state, tables.contents(), stopwatch.timings()))
+                    stopwatch.lap("checkpoints")
         except Diverged as error:
             # No evaluation here: parameters that are not numbers cannot act. Those before it count.
             status = {"status": "diverged", "reason": str(error), "update": error.update}
@@ -120,20 +166,26 @@ def execute(run: Run, datasets: Path, folder: Path, progress: Progress, device: 
         save_file(tensors | normaliser.state_dict(), beside)
 
     stopwatch.lap("loading")
-    seconds = stopwatch.seconds
+    seconds, before = stopwatch.seconds, start.timings
     write_json(
         folder / runs.TIMING,
         {
             # Without the imports, which do not grow with the run.
             "seconds_total": sum(seconds.values()) - seconds["imports"],
             **stopwatch.timings(),
+            **{f"{unit}_job_before": _total(before, unit) for unit in ("seconds", "cpu_seconds") if before},
             "updates_per_second": status["update"] / seconds["training"],
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
         | describe_machine(),
     )
     write_json(folder / runs.STATUS, status)
+    saved.remove()
     return status["status"]
+
+
+def _total(timings: dict[str, float], unit: str) -> float:
+    return sum(spent for key, spent in timings.items() if key.startswith(f"{unit}_"))
 
 
 class Trained(NamedTuple):
@@ -168,8 +220,31 @@ def evaluate_run(folder: Path, episodes: int) -> list[EpisodeResult]:
     return evaluate(trained.algorithm, trained.task, trained.normaliser, trained.run.seed, episodes)
 
 
+class _Tables(ExitStack):
+    """The tables of a run as it goes, by file name; each goes on from its content in `earlier`."""
+
+    def __init__(self, folder: Path, earlier: dict[str, bytes]) -> None:
+        super().__init__()
+        columns = {
+            runs.TRAIN: None,
+            runs.EVALUATION: ["update", "episodes", "return_mean", "return_std"],
+            runs.EPISODES: ["update", "episode", "return", "length", "terminated"],
+            runs.VALUES: runs.VALUE_COLUMNS,
+        }
+        self.tables = {
+            name: self.enter_context(CsvWriter(folder / name, known, earlier.get(name, b"")))
+            for name, known in columns.items()
+        }
+
+    def __getitem__(self, name: str) -> CsvWriter:
+        return self.tables[name]
+
+    def contents(self) -> dict[str, bytes]:
+        return {name: table.content for name, table in self.tables.items()}
+
+
 class _Judge:
-    """Evaluates a run as it goes, into its three tables."""
+    """Evaluates a run as it goes, into its tables."""
 
     def __init__(
         self,
@@ -179,31 +254,17 @@ class _Judge:
         around: Neighbourhoods | None,
         normaliser: Normaliser,
         algorithm: Algorithm,
-        folder: Path,
+        tables: _Tables,
     ) -> None:
         self.run, self.dataset, self.normaliser, self.algorithm = run, dataset, normaliser, algorithm
-        self.best, self.around, self.folder = best, around, folder
+        self.best, self.around, self.tables = best, around, tables
 
-    def __enter__(self) -> _Judge:
-        self.open_tables = ExitStack()
-
-        def table(name: str, columns: list[str]) -> CsvWriter:
-            return self.open_tables.enter_context(CsvWriter(self.folder / name, columns))
-
-        self.evaluations = table(runs.EVALUATION, ["update", "episodes", "return_mean", "return_std"])
-        self.episodes = table(runs.EPISODES, ["update", "episode", "return", "length", "terminated"])
-        self.values = table(runs.VALUES, runs.VALUE_COLUMNS)
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self.open_tables.__exit__(*raised)
-
-    def evaluate(self, update: int) -> float:
-        """One evaluation point; returns its mean return."""
+    def evaluate(self, update: int) -> dict[str, float]:
+        """One evaluation point; returns its mean return, and its values from states of the data."""
         protocol = self.run.protocol
         results = evaluate(self.algorithm, self.dataset.task, self.normaliser, self.run.seed, protocol.episodes)
         returns = np.array([result.return_ for result in results])
-        self.evaluations.write(
+        self.tables[runs.EVALUATION].write(
             {
                 "update": update,
                 "episodes": len(results),
@@ -213,22 +274,21 @@ class _Judge:
         )
         for episode, result in enumerate(results):
             row = {"return": result.return_, "length": result.length, "terminated": int(result.terminated)}
-            self.episodes.write({"update": update, "episode": episode} | row)
+            self.tables[runs.EPISODES].write({"update": update, "episode": episode} | row)
+        measures = {"return_mean": float(returns.mean())}
         if self.around:
             distances = compare_actions(self.algorithm, self.around)
             for row in self._value_rows():
-                self.values.write({"update": update} | row | (distances if row["start"] == "data" else {}))
-        return float(returns.mean())
+                on_data = row["start"] == "data"
+                row |= distances if on_data else {}
+                self.tables[runs.VALUES].write({"update": update} | row)
+                if on_data:
+                    measures |= {key: float(value) for key, value in row.items() if key not in ("start", "states")}
+        return measures
 
     def _value_rows(self) -> list[dict[str, Any]]:
         states = self.run.protocol.value_states
         if not has_value(self.algorithm):
             return [{"start": "data", "states": states}]
-        return compare_values(
-            self.algorithm, self.dataset, self.normaliser, _discount(self.run), self.run.seed, states, self.best
-        )
-
-
-def _discount(run: Run) -> float:
-    """The method's discount; a method of one's own need not have one."""
-    return getattr(run.config, "discount", 0.99)
+        discount = discount_of(self.run.config)
+        return compare_values(self.algorithm, self.dataset, self.normaliser, discount, self.run.seed, states, self.best)

@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cqlbench.algorithms.configs import MethodConfig
 from cqlbench.algorithms.registry import find_algorithm
@@ -28,6 +28,11 @@ EPISODES = "episodes.csv"
 VALUES = "values.csv"
 POLICY = "policy.safetensors"
 LOG = "run.log"
+# While it goes on: see checkpoints.py.
+CHECKPOINTS = "checkpoints"
+# What a status may be: what training came to, and what kept it from coming to anything.
+RESULTS_OF_TRAINING = DONE, DIVERGED = "done", "diverged"
+FAILED, TIMED_OUT, OUT_OF_MEMORY = "failed", "timed out", "out of memory"
 FILES = (STATUS, CONFIG, PROVENANCE, TIMING, TRAIN, EVALUATION, EPISODES, VALUES, POLICY)
 
 # values.csv: one row per evaluation and kind of start (states of the data, initial states). A method without a value
@@ -40,6 +45,15 @@ VALUE_COLUMNS = [
 ]  # fmt: skip
 # Rows of train.csv per evaluation.
 LOGS_PER_EVALUATION = 5
+# Seconds between two checkpoints; the next row of train.csv after that comes with one. Writing one takes milliseconds.
+CHECKPOINT_SECONDS = 30.0
+
+
+class Resume(NamedTuple):
+    """How a run comes through its process's death: seconds between checkpoints, and whether to go on from one."""
+
+    every: float = CHECKPOINT_SECONDS
+    go_on: bool = True
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,13 @@ class Stopwatch:
         self.cpu_seconds[work] = self.cpu_seconds.get(work, 0.0) + cpu - self.last[1]
         self.last = wall, cpu
 
+    def add(self, timings: dict[str, float]) -> None:
+        """Counts what `timings` of another process says was spent before this one."""
+        for key, spent in timings.items():
+            unit, _, work = key.rpartition("seconds_")
+            times = self.cpu_seconds if unit else self.seconds
+            times[work] = times.get(work, 0.0) + spent
+
     def timings(self) -> dict[str, float]:
         """`seconds_<work>` and `cpu_seconds_<work>` of each kind of work, in the order of their first laps."""
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 
 import numpy as np
 import torch
@@ -71,13 +71,17 @@ class Replay:
         """Every transition, as one batch."""
         return self._split(self.table)
 
-    def batches(self, seed: int, batch_size: int) -> Iterator[Batch]:
-        """Endless batches, drawn with replacement. A function of (dataset, seed, batch size) alone, so that every
-        method of a seed trains on the same ones."""
+    def batches(self, seed: int, batch_size: int, first: int = 0) -> Iterator[Batch]:
+        """Endless batches from number `first` on, drawn with replacement. A function of (dataset, seed, batch size)
+        alone, so that every method of a seed trains on the same ones."""
         generator = generator_for(*self.stream, seed)
         updates = max(1, TRANSITIONS_PER_DRAW // batch_size)
-        while True:
-            indices = torch.from_numpy(generator.integers(self.size, size=(updates, batch_size)))
+        for draw in count():
+            drawn = generator.integers(self.size, size=(updates, batch_size))
+            skipped = max(0, first - draw * updates)
+            if skipped >= updates:
+                continue
+            indices = torch.from_numpy(drawn[skipped:])
             rows = self.table.index_select(0, indices.flatten().to(self.table.device))
             blocks = (column.contiguous().split(batch_size) for column in self._split(rows))
             yield from map(Batch._make, zip(*blocks, strict=True))
@@ -88,14 +92,15 @@ class Replay:
 
 
 def train(
-    algorithm: Algorithm, replay: Replay, seed: int, batch_size: int, stops: Sequence[int]
+    algorithm: Algorithm, replay: Replay, seed: int, batch_size: int, stops: Sequence[int], start: int = 0
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Updates until the last of `stops` (increasing); yields at each with the mean of each metric since the one before.
+    """Updates from number `start` until the last of `stops` (increasing); yields at each stop after `start` with the
+    mean of each metric since the one before.
 
     Raises Diverged where such a mean is not finite.
     """
-    batches = replay.batches(seed, batch_size)
-    for last, stop in pairwise([0, *stops]):
+    batches = replay.batches(seed, batch_size, start)
+    for last, stop in pairwise([start, *(stop for stop in stops if stop > start)]):
         sums: dict[str, Tensor | float] = {}
         for batch in islice(batches, stop - last):
             for name, value in algorithm.update(batch).items():

@@ -37,27 +37,39 @@ class CsvWriter:
     """A table that grows row by row in `<path>.partial`, where it can be watched, and takes its place when the `with`
     block it is used in ends well.
 
-    The columns are those of the first row, or the ones given; a later row with others raises ValueError.
+    The columns are those of the first row, or the ones given; a later row with others raises ValueError. A table goes
+    on from `earlier`, its `content` at another time.
     """
 
-    def __init__(self, path: Path, columns: list[str] | None = None) -> None:
+    def __init__(self, path: Path, columns: list[str] | None = None, earlier: bytes = b"") -> None:
         self.path = path
         self.partial = path.with_name(path.name + ".partial")
         self.file = self.partial.open("w", newline="", encoding="utf-8")
         self.writer: csv.DictWriter | None = None
-        if columns:
-            self._start(columns)
+        if earlier:
+            text = earlier.decode("utf-8")
+            self.file.write(text)
+            self.file.flush()
+            self._start(next(csv.reader(text.splitlines())))
+        elif columns:
+            self._start(columns).writeheader()
+            self.file.flush()
 
-    def _start(self, columns: list[str]) -> None:
-        self.writer = csv.DictWriter(self.file, columns, extrasaction="raise", lineterminator="\n")
-        self.writer.writeheader()
+    @property
+    def content(self) -> bytes:
+        """The rows until now, as they stand in the file."""
+        return self.partial.read_bytes()
 
     def write(self, row: dict[str, Any]) -> None:
         if self.writer is None:
-            self._start(list(row))
+            self._start(list(row)).writeheader()
         assert self.writer
         self.writer.writerow(row)
         self.file.flush()
+
+    def _start(self, columns: list[str]) -> csv.DictWriter:
+        self.writer = csv.DictWriter(self.file, columns, extrasaction="raise", lineterminator="\n")
+        return self.writer
 
     def __enter__(self) -> CsvWriter:
         return self

@@ -101,7 +101,7 @@ DEFECTS: dict[str, tuple[str, str, list[Edit]]] = {
     "other class": ("class", "has no class 'MyMethod'", [("class MyMethod", "class Method")]),
     "not a class": ("class", "is a function", [("class MyMethod(torch.nn.Module):", "def MyMethod():")]),
     "foreign config": ("class", "must derive from", [("Config(MethodConfig)", "Config")]),
-    "no decorator": ("class", "width of the Config is no setting", [("    @dataclass(frozen=True)\n", "")]),
+    "no decorator": ("class", "width of the Config of", [("    @dataclass(frozen=True)\n", "")]),
     "no annotation": ("class", "its type, width: int = 256", [(SETTING, "width = 256")]),
     "list setting": ("class", "read from text", [(SETTING, SETTING + "\n        sizes: tuple = (1, 2)")]),
     "reserved word": ("class", "'episodes'", [(SETTING, SETTING + "\n        episodes: int = 3")]),

@@ -13,7 +13,7 @@ FLOORS = [
     ["algorithms"],
     ["runs", "normalisation", "provenance"],
     ["training", "simulation", "evaluation", "diagnostics"],
-    ["execution", "suites"],
+    ["checkpoints", "event_files", "execution", "supervision", "suites"],
     ["accounting", "costs", "scores", "taken"],
     ["style", "published", "statistics", "comparison", "calibration", "comparison_suites", "score_files"],
     ["claims", "figures"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from cqlbench.tasks import Batch, TaskSpec
 class Algorithm(Protocol):
     """What the harness calls. Observations come normalised where the config says so; actions are in [-1, 1].
 
-    A method may also have the two below; one that has not is left out of value figures, by name:
+    A method may also have the two below, together; one that has not is left out of value figures, by name:
 
     - `value(observations, actions)`: (B, O), (B, A) float32 arrays -> Q of each critic (C, B), or (B,) for one;
     - `sample(observations, generator)`: (B, O) -> actions (B, A) drawn from the policy the value speaks of, and the
@@ -39,3 +39,21 @@ class Algorithm(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None: ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """What else a method may have, so that a run that was killed goes on; one without starts from its beginning."""
+
+    def training_state(self) -> dict[str, Tensor]:
+        """All that later updates depend on: beside what `state_dict` holds its optimisers, generators and counters."""
+        ...
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        """After it the method, freshly built, goes on as the one that gave `state` would have, bit for bit."""
+        ...
+
+
+def part_of(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors of `state` whose names begin with `name` and a dot, by what follows it."""
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}

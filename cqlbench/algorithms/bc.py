@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cqlbench.algorithms.algorithm import part_of
 from cqlbench.algorithms.configs import BCConfig
 from cqlbench.losses import bc_loss
 from cqlbench.networks.adam import Adam
@@ -43,3 +44,11 @@ class BC:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.policy.load_state_dict(state)
+
+    def training_state(self) -> dict[str, Tensor]:
+        groups = {"policy": self.policy.state_dict(), "optimiser": self.optimiser.state()}
+        return {f"{name}.{key}": tensor for name, group in groups.items() for key, tensor in group.items()}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        self.policy.load_state_dict(part_of(state, "policy"))
+        self.optimiser.load_state(part_of(state, "optimiser"))

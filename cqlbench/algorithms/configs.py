@@ -14,6 +14,8 @@ from cqlbench.errors import UserError
 
 # How a network's weights start; networks/mlp.py says what each does.
 INITIALISATIONS = ("torch", "small-output", "orthogonal", "rlkit")
+# The discount at which the values of a method are compared whose config has none.
+DISCOUNT = 0.99
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,11 @@ class MethodConfig:
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != field.default
         }
+
+
+def discount_of(config: MethodConfig) -> float:
+    """The method's discount; a method of one's own need not have one."""
+    return getattr(config, "discount", DISCOUNT)
 
 
 def _as_type(key: str, value: Any, hint: Any) -> Any:

@@ -134,3 +134,9 @@ class CQL(SAC):
     def _multipliers(self) -> dict[str, nn.Parameter]:
         fixed = self.config.lagrange_threshold is None
         return super()._multipliers() | ({} if fixed else {"log_multiplier": self.log_multiplier})
+
+    def _optimisers(self) -> dict[str, Adam]:
+        return super()._optimisers() | {"lagrange_optimiser": self.lagrange_optimiser}
+
+    def _noises(self) -> dict[str, Noise]:
+        return super()._noises() | {"penalty_noise": self.penalty_noise, "draws": self.draws}

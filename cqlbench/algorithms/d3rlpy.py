@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cqlbench.algorithms.algorithm import part_of
 from cqlbench.algorithms.configs import (
     ActorCriticConfig,
     D3rlpyBCConfig,
@@ -102,8 +103,31 @@ class _D3rlpyAlgorithm:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         for name, module in vars(self.impl.modules).items():
             if isinstance(module, torch.nn.Module):
-                prefix = f"{name}."
-                module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+                module.load_state_dict(part_of(state, name))
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        found = {name: getattr(part, "optim", None) for name, part in vars(self.impl.modules).items()}
+        return {name: part for name, part in found.items() if isinstance(part, torch.optim.Optimizer)}
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Its noise is torch's global generator, which a checkpoint keeps for every method."""
+        moments = {
+            f"{name}.{index}.{key}": tensor
+            for name, optimiser in self._optimisers().items()
+            for index, tensors in optimiser.state_dict()["state"].items()
+            for key, tensor in tensors.items()
+        }
+        return self.state_dict() | moments | {"updates": torch.tensor(self.updates)}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        self.load_state_dict(state)
+        self.updates = int(state["updates"])
+        for name, optimiser in self._optimisers().items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for place, tensor in part_of(state, name).items():
+                index, _, key = place.partition(".")
+                moments.setdefault(int(index), {})[key] = tensor
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
 
 
 class _D3rlpyActorCritic(_D3rlpyAlgorithm):

@@ -35,7 +35,7 @@ class Entry:
 # Words of `cqlbench train` that a user's own config cannot take for itself.
 RESERVED = {
     "dataset", "method", "seed", "updates", "evaluate_every", "episodes", "value_states", "out", "results", "device",
-    "keep_going",
+    "checkpoint_every", "resume", "tensorboard", "keep_going", "time_limit",
 }  # fmt: skip
 
 
@@ -71,7 +71,14 @@ def find_algorithm(name: str) -> Entry:
     config = getattr(own, "Config", MethodConfig)
     if not (isinstance(config, type) and issubclass(config, MethodConfig)):
         raise UserError(f"method: the Config of {name} must derive from cqlbench.algorithms.configs.MethodConfig.")
-    if taken := sorted(RESERVED & {field.name for field in dataclasses.fields(config)}):
+    fields = {field.name for field in dataclasses.fields(config)}
+    for key, value in vars(config).items():
+        if key not in fields and not key.startswith("_") and isinstance(value, bool | int | float | str):
+            raise UserError(
+                f"method: {key} of the Config of {name} is no setting: decorate the Config with @dataclass(frozen=True) "
+                f"and write its type, {key}: {type(value).__name__} = {value!r}."
+            )
+    if taken := sorted(RESERVED & fields):
         raise UserError(f"method: {taken[0]!r} in the Config of {name} is a word of `cqlbench train`; rename it.")
     source = hashlib.sha256(Path(inspect.getfile(own)).read_bytes()).hexdigest()[:12]
     place, _, class_name = name.rpartition(":")
@@ -79,20 +86,29 @@ def find_algorithm(name: str) -> Entry:
 
 
 def load_class(path: str) -> type:
-    """Imports the class named by `module:Class` or `file.py:Class`. Raises UserError where it is not there."""
+    """Imports the class named by `module:Class` or `file.py:Class`; a file may import others beside it.
+
+    Raises UserError where it is not there, or is no class.
+    """
     place, _, class_name = path.rpartition(":")
     if place.endswith(".py") and not Path(place).is_file():
         raise UserError(f"method: the file {place!r} does not exist.")
     try:
         module = _import_file(place) if place.endswith(".py") else importlib.import_module(place)
-    except Exception as error:  # a user's file may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a user's file may raise anything while it is imported
         raise UserError(f"method: cannot import {place!r} ({type(error).__name__}: {error}).") from error
     if not hasattr(module, class_name):
         raise UserError(f"method: {place} has no class {class_name!r}.")
-    return getattr(module, class_name)
+    found = getattr(module, class_name)
+    if not isinstance(found, type):
+        raise UserError(f"method: {class_name} in {place} is a {type(found).__name__}; name the class of the method.")
+    return found
 
 
 def _import_file(file: str) -> ModuleType:
+    # At the end, so that a neighbour's name hides no package.
+    if (neighbours := str(Path(file).resolve().parent)) not in sys.path:
+        sys.path.append(neighbours)
     module_name = f"cqlbench_own_{Path(file).stem}"
     spec = importlib.util.spec_from_file_location(module_name, file)
     assert spec and spec.loader, file

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cqlbench.algorithms.algorithm import part_of
 from cqlbench.algorithms.configs import SACConfig
 from cqlbench.losses import actor_loss, td_loss, td_target, temperature_loss
 from cqlbench.networks.adam import Adam
@@ -139,8 +140,16 @@ class SAC:
 
     @torch.inference_mode()
     def sample(self, observations: np.ndarray, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-        policy = self.policy(torch.as_tensor(observations, device=self.device))
-        actions, log_densities = policy.sample(Noise(generator))
+        states, noise = torch.as_tensor(observations, device=self.device), Noise(generator)
+        policy, count = self.policy(states), self.config.target_action_samples
+        if count == 1:
+            actions, log_densities = policy.sample(noise)
+        else:
+            # The policy whose value the targets speak of takes the best of so many samples.
+            drawn, densities = policy.sample_many(count, noise)
+            best = self.target_critic(states, drawn).amin(0).argmax(1, keepdim=True)
+            actions = drawn.take_along_dim(best[..., None], 1).squeeze(1)
+            log_densities = densities.gather(1, best).squeeze(1)
         bonus = torch.zeros_like(log_densities)
         if self.config.entropy_in_target:
             bonus = -self.log_temperature.exp() * log_densities
@@ -161,7 +170,31 @@ class SAC:
         return self._modules().state_dict() | {name: value.detach() for name, value in self._multipliers().items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        networks = dict(state)
         for name, parameter in self._multipliers().items():
-            parameter.data.copy_(networks.pop(name))
-        self._modules().load_state_dict(networks)
+            parameter.data.copy_(state[name])
+        for name, module in self._modules().items():
+            module.load_state_dict(part_of(state, name))
+
+    def _optimisers(self) -> dict[str, Adam]:
+        return {
+            "actor_optimiser": self.actor_optimiser,
+            "critic_optimiser": self.critic_optimiser,
+            "temperature_optimiser": self.temperature_optimiser,
+        }
+
+    def _noises(self) -> dict[str, Noise]:
+        return {"noise": self.noise}
+
+    def training_state(self) -> dict[str, Tensor]:
+        state = self.state_dict() | {"updates": torch.tensor(self.updates)}
+        for name, optimiser in self._optimisers().items():
+            state |= {f"{name}.{key}": tensor for key, tensor in optimiser.state().items()}
+        return state | {name: noise.generator.get_state() for name, noise in self._noises().items()}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        self.load_state_dict(state)
+        self.updates = int(state["updates"])
+        for name, optimiser in self._optimisers().items():
+            optimiser.load_state(part_of(state, name))
+        for name, noise in self._noises().items():
+            noise.generator.set_state(state[name])

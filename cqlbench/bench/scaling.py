@@ -98,22 +98,14 @@ def measure_run(root: Path, settings: dict[str, Any], updates: int) -> tuple[flo
     """The measured columns of a Row, for one run of CQL in this process, which must be a fresh one."""
     importlib.import_module("torch")
     before = _peak_memory_mb()
-    from cqlbench.execution import execute
+    from cqlbench.execution import Unwatched, execute
     from cqlbench.runs import TIMING, Protocol, make_run
 
     with tempfile.TemporaryDirectory(prefix="cqlbench-") as folder:
-        execute(make_run(DATASET, "cql", settings, Protocol(updates=updates), 0), root, Path(folder), _Nobody())
+        execute(make_run(DATASET, "cql", settings, Protocol(updates=updates), 0), root, Path(folder), Unwatched())
         timing = json.loads(Path(folder, TIMING).read_text())
     seconds = 1000 * timing["seconds_training"] / updates
     return timing["seconds_loading"], seconds, _peak_memory_mb() - before
-
-
-class _Nobody:
-    """Watches a run in silence."""
-
-    def trained(self, update: int, metrics: dict[str, float]) -> None: ...
-
-    def evaluated(self, update: int, return_mean: float) -> None: ...
 
 
 def _peak_memory_mb() -> float:

@@ -156,8 +156,8 @@ class PremadeReplay(Replay):
         super().__init__(dataset, Normaliser.for_dataset(dataset, config), device)
         self.premade = list(islice(super().batches(seed=0, batch_size=config.batch_size), BATCHES))
 
-    def batches(self, seed: int, batch_size: int) -> Iterator[Batch]:
-        assert batch_size == len(self.premade[0].rewards), batch_size
+    def batches(self, seed: int, batch_size: int, first: int = 0) -> Iterator[Batch]:
+        assert first == 0 and batch_size == len(self.premade[0].rewards), batch_size
         return cycle(self.premade)
 
 

@@ -7,20 +7,22 @@ from typing import Annotated
 
 import typer
 
+from cqlbench.cli.workflow import SUITE
+
 Results = Annotated[Path, typer.Option(help="The folder that holds runs/.")]
 
 
 def add_commands(app: typer.Typer) -> None:
     """Adds `price` and `retry`."""
-    app.command(epilog="Example: cqlbench price workflow/config/quick.yaml")(price)
+    app.command(epilog="Example: cqlbench price quick")(price)
     app.command(
         context_settings={"allow_extra_args": True},
-        epilog="Example: cqlbench retry workflow/config/quick.yaml --retrain-stale -- --cores 4",
+        epilog="Example: cqlbench retry quick --retrain-stale -- --cores 4",
     )(retry)
 
 
 def price(
-    suite_file: Annotated[Path | None, typer.Argument(metavar="[SUITE.yaml]", help="The suite to price.")] = None,
+    suite_file: Annotated[Path | None, typer.Argument(**SUITE, help="The suite to price: a file or a name.")] = None,
     results: Results = Path("results"),
     measure: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Write the rates of all finished runs to this table.")
@@ -45,7 +47,7 @@ def price(
 
 def retry(
     context: typer.Context,
-    suite_file: Annotated[Path, typer.Argument(metavar="SUITE.yaml", help="The suite to complete.")],
+    suite_file: Annotated[Path, typer.Argument(**SUITE, help="The suite to complete: a file or a name.")],
     results: Results = Path("results"),
     retrain_stale: Annotated[
         bool, typer.Option("--retrain-stale", help="Also remove runs of other training code or data than the present.")
@@ -61,7 +63,6 @@ def retry(
 
     from cqlbench import runs
     from cqlbench.cli.workflow import is_dry_run, run_suite
-    from cqlbench.costs import RESULTS_OF_TRAINING
     from cqlbench.datasets.store import stored_metadata
     from cqlbench.provenance import code_fingerprint
     from cqlbench.suites import load_suite
@@ -75,7 +76,7 @@ def retry(
         if not (folder / runs.STATUS).is_file():
             continue
         status = json.loads((folder / runs.STATUS).read_text())
-        if status["status"] not in RESULTS_OF_TRAINING:
+        if status["status"] not in runs.RESULTS_OF_TRAINING:
             reason = f"{status['status']} ({status['reason']})"
         else:
             made_of, data = json.loads((folder / runs.PROVENANCE).read_text()), stored[run.dataset]

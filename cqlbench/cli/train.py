@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +12,7 @@ import typer
 
 from cqlbench import runs
 from cqlbench.cli.settings import TAKES_SETTINGS, read_settings
+from cqlbench.errors import UserError
 from cqlbench.tasks import score_of
 
 RESULTS = Path("results")
@@ -44,9 +42,20 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder; by default its place under --results.")] = None,
     results: Annotated[Path, typer.Option(help="Results folder, with the datasets in it.")] = RESULTS,
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
+    checkpoint_every: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Seconds between checkpoints; 0: as often as metrics are logged."),
+    ] = runs.CHECKPOINT_SECONDS,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from a checkpoint that a killed run of the same method, data and code has left.")
+    ] = True,
+    tensorboard: Annotated[bool, typer.Option(help="Write event files for TensorBoard into the run folder.")] = False,
     keep_going: Annotated[
         bool, typer.Option(help="Supervise the run in a process of its own; a failed run is recorded, and exits 0.")
     ] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0, metavar="MINUTES", help="With --keep-going: a longer run is recorded as so.")
+    ] = None,
 ) -> None:
     """Train and evaluate one run.
 
@@ -56,10 +65,18 @@ def train(
     protocol = runs.Protocol(updates, evaluate_every, episodes, value_states)
     run = runs.make_run(dataset, method, read_settings(context.args), protocol, seed)
     folder = out or run.folder(results)
+    if time_limit is not None and not keep_going:
+        raise UserError("--time-limit: needs --keep-going, which watches over the run from a process of its own.")
     if keep_going:
-        _supervise(folder)
+        from cqlbench.supervision import supervise
+
+        words = ["--results", str(results), "--out", str(folder), "--device", device]
+        words += ["--checkpoint-every", str(checkpoint_every), "--resume" if resume else "--no-resume"]
+        command = [sys.executable, "-m", "cqlbench", "train", *run.arguments(), *words]
+        if outcome := supervise([*command, "--tensorboard"] if tensorboard else command, folder, time_limit):
+            print(f"{folder}: {outcome}", file=sys.stderr)
     else:
-        _train_here(run, results, folder, device)
+        _train_here(run, results, folder, device, runs.Resume(checkpoint_every, resume), tensorboard)
 
 
 def evaluate(
@@ -81,7 +98,9 @@ def evaluate(
     print(f"mean return {mean:.1f} over {episodes} episodes, score {100 * score:.1f} (0 random, 100 expert)")
 
 
-def _train_here(run: runs.Run, results: Path, folder: Path, device: str) -> None:
+def _train_here(
+    run: runs.Run, results: Path, folder: Path, device: str, resume: runs.Resume, tensorboard: bool
+) -> None:
     # torch brings a million objects and no garbage. Not looking for any while it is imported, nor once more when the
     # process ends, is the larger part of a second saved.
     gc.disable()
@@ -91,41 +110,7 @@ def _train_here(run: runs.Run, results: Path, folder: Path, device: str) -> None
     gc.enable()
     if run.config.remark:
         print(run.config.remark)
-    with watch(run) as progress:
-        status = execute(run, results / "datasets", folder, progress, device)
+    with watch(run, folder if tensorboard else None) as progress:
+        status = execute(run, results / "datasets", folder, progress, device, resume)
     print(f"{status}: {folder}")
     gc.freeze()
-
-
-def _supervise(folder: Path) -> None:
-    """Runs the same command without --keep-going as a child; writes `failed` where it left no status of its own.
-
-    Adds to timing.json what both processes took together.
-    """
-    from cqlbench.stopwatch import process_age
-    from cqlbench.writers import write_json
-
-    command = [sys.executable, "-m", "cqlbench", *(word for word in sys.argv[1:] if word != "--keep-going")]
-    runs.clear_folder(folder)
-    # A request to stop reaches this process alone; it has to end the child too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with (folder / runs.LOG).open("w") as log:
-        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            code = child.wait()
-        except BaseException:
-            # The run was asked to stop, which is no result: leave nothing that looks like one.
-            child.terminate()
-            child.wait()
-            raise
-    timing = folder / runs.TIMING
-    known = json.loads(timing.read_text()) if timing.exists() else {}
-    # User and system time of this process and of the child.
-    write_json(timing, known | {"seconds_job": process_age(), "cpu_seconds_job": sum(os.times()[:4])})
-    if not (folder / runs.STATUS).exists():
-        lines = (folder / runs.LOG).read_text(errors="replace").strip().splitlines()
-        reason = lines[-1] if lines else "no output"
-        if code < 0:
-            reason = f"killed by {signal.Signals(-code).name} (SIGKILL: often out of memory)"
-        write_json(folder / runs.STATUS, {"status": "failed", "reason": reason, "update": None})
-        print(f"failed: {folder}: {reason}", file=sys.stderr)

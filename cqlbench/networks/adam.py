@@ -27,6 +27,18 @@ class Adam:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def state(self) -> dict[str, Tensor]:
+        """What its next step depends on, beside the parameters and their gradients; empty before the first."""
+        groups = {"mean": self.means, "square": self.squares, "steps": self.steps}
+        return {f"{name}.{index}": tensor for name, group in groups.items() for index, tensor in enumerate(group)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Goes on from the `state` of another time."""
+        self.means, self.squares, self.steps = (
+            [state[f"{name}.{index}"].to(p.device) for index, p in enumerate(self.parameters)] if state else []
+            for name in ("mean", "square", "steps")
+        )
+
     @torch.no_grad()
     def step(self) -> None:
         """One step along the gradients, which every parameter must have."""

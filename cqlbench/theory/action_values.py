@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from cqlbench import runs
+from cqlbench.algorithms.configs import discount_of
 from cqlbench.datasets.behaviour import load_behaviour
 from cqlbench.datasets.kinds import KINDS, parse_id
 from cqlbench.diagnostics import has_value
@@ -168,8 +169,7 @@ def _measure_run(trained: Trained, behaviour: LinearPolicy) -> tuple[list[dict[s
 def _solve(trained: Trained) -> Truth:
     """The policy's value by `REPEATS` independent samples of it, under the discount it was trained with."""
     config = trained.run.config
-    # A method of one's own need not have one: the same default as in execution.py, for values.csv.
-    discount = getattr(config, "discount", 0.99)
+    discount = discount_of(config)
     grid = Grid(benchmark_problem(1))
     rewards, bonuses = [], []
     for repeat in range(REPEATS):

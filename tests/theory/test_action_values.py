@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cqlbench.cli import app
 from cqlbench.datasets import make_dataset
 from cqlbench.errors import UserError
-from cqlbench.execution import execute, load_trained
+from cqlbench.execution import Unwatched, execute, load_trained
 from cqlbench.scores import read_table
 from cqlbench.simulation import run_together, start_episodes
 from cqlbench.suites import Suite, load_suite
@@ -34,12 +34,6 @@ methods:
 """
 
 
-class Silent:
-    def trained(self, update: int, metrics: dict[str, float]) -> None: ...
-
-    def evaluated(self, update: int, return_mean: float) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("results")
@@ -47,7 +41,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (results / "small.yaml").write_text(SUITE)
     for _, run in load_suite(results / "small.yaml").runs():
         run.folder(results).mkdir(parents=True)
-        execute(run, results / "datasets", run.folder(results), Silent())
+        execute(run, results / "datasets", run.folder(results), Unwatched())
     return results
 
 
@@ -203,7 +197,7 @@ def test_a_method_of_ones_own_needs_no_discount(results: Path, tmp_path: Path) -
     suite = load_suite(tmp_path / "own.yaml")
     ((_, run),) = suite.runs()
     run.folder(tmp_path).mkdir(parents=True)
-    execute(run, results / "datasets", run.folder(tmp_path), Silent())
+    execute(run, results / "datasets", run.folder(tmp_path), Unwatched())
     curves, _ = measure(suite, tmp_path)
     # Over so long a horizon start and first action hardly count; at 0.9 it would be a tenth.
     values = read_table(run.folder(tmp_path) / "values.csv").set_index("start")

@@ -1,0 +1,98 @@
+"""A run in a process of its own, watched from outside: whatever becomes of it, its folder says so."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from cqlbench import runs
+from cqlbench.stopwatch import process_age
+from cqlbench.writers import write_json
+
+# What Python, torch on the CPU and torch on a GPU say when there is no more; the end of such a run's log.
+NO_MEMORY = ("MemoryError", "allocate memory", "OutOfMemoryError", "out of memory")
+# A process that was asked to end has so many seconds for it.
+GRACE = 5.0
+
+
+def supervise(command: list[str], folder: Path, time_limit: float | None = None) -> str | None:
+    """Runs `command`, which trains into `folder`, with its output in the run's log; at most `time_limit` minutes.
+
+    Returns None where it left a status. Where it left none, writes one, `failed`, `timed out` or `out of memory` with
+    the reason, and returns both in words. Adds to timing.json what both processes took together.
+    """
+    runs.clear_folder(folder)
+    # A request to stop reaches this process alone; it has to end the child too.
+    signal.signal(signal.SIGTERM, _stop)
+    # One that goes on from a checkpoint continues the log.
+    with (folder / runs.LOG).open("a" if (folder / runs.CHECKPOINTS).is_dir() else "w") as log:
+        child = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent, start_new_session=True
+        )
+        try:
+            code: int | None = child.wait(None if time_limit is None else 60 * time_limit)
+        except subprocess.TimeoutExpired:
+            _end(child)
+            code = None
+        except BaseException:
+            # The run was asked to stop, which is no result: leave nothing that looks like one.
+            _end(child)
+            raise
+    timing = folder / runs.TIMING
+    known = json.loads(timing.read_text()) if timing.exists() else {}
+    # User and system time of this process and of the child, and what was spent before it went on from a checkpoint.
+    spent = {"seconds_job": process_age(), "cpu_seconds_job": sum(os.times()[:4])}
+    write_json(timing, known | {key: value + known.get(f"{key}_before", 0.0) for key, value in spent.items()})
+    if (folder / runs.STATUS).exists():
+        return None
+    status, reason = _what_happened(code, (folder / runs.LOG).read_text(errors="replace"), time_limit)
+    write_json(folder / runs.STATUS, {"status": status, "reason": reason, "update": None})
+    return f"{status}: {reason}"
+
+
+def _what_happened(code: int | None, log: str, time_limit: float | None) -> tuple[str, str]:
+    """Status and reason of a run that left none."""
+    lines = log.strip().splitlines()
+    last = lines[-1] if lines else "no output"
+    if code is None:
+        return runs.TIMED_OUT, f"stopped after {time_limit:g} minutes, its time limit; the log ends with: {last}"
+    if any(words in last for words in NO_MEMORY):
+        return runs.OUT_OF_MEMORY, last
+    if code == -signal.SIGKILL:
+        return runs.FAILED, "killed by SIGKILL (often the system's answer to too little memory)"
+    return runs.FAILED, f"killed by {signal.Signals(-code).name}" if code < 0 else last
+
+
+def _stop(*_: object) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _end(child: subprocess.Popen) -> None:
+    """Ends the child and all that it has started."""
+    for sign, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
+        try:
+            os.killpg(child.pid, sign)
+            child.wait(seconds)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            child.wait()
+            return
+
+
+def _end_with_parent() -> None:
+    """In the child: it dies with its supervisor, however that dies, and writes nothing into a folder given to another.
+
+    Off Linux there is no such order.
+    """
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of sys/prctl.h
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,0 +1,135 @@
+"""A run that is killed ends as if it had not been; a damaged checkpoint is seen, told, and not gone on from."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from killing import EVALUATE_EVERY, MOMENTS, run_killed, training_command
+
+from cqlbench import runs
+from cqlbench.checkpoints import Checkpoint, Checkpoints
+
+# Not provenance.json, which names the commit: somebody may commit in between.
+FILES = [runs.CONFIG, runs.TRAIN, runs.EVALUATION, runs.EPISODES, runs.VALUES, runs.POLICY]
+LOG_EVERY = EVALUATE_EVERY // runs.LOGS_PER_EVALUATION
+
+
+def command(results: Path, folder: Path, method: str, updates: int, *words: object) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    words = ("--dataset", "pendulum/medium-v0", "--results", results, "--method", method, "--updates", updates, *words)
+    budget = ("--evaluate-every", EVALUATE_EVERY, "--episodes", 5, "--value-states", 8, "--width", 16)
+    return training_command(folder, *words, *budget, "--checkpoint-every", 0)
+
+
+def kill_and_compare(results: Path, tmp_path: Path, method: str, updates: int, moments: list[str]) -> list[str]:
+    """The kills that hit; everything else about them is asserted."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(command(results, whole, method, updates), check=True, capture_output=True)
+    attempts = run_killed(command(results, killed, method, updates), killed, moments, updates, seed=1)
+    assert json.loads((killed / runs.STATUS).read_text())["status"] == "done"
+    for file in FILES:
+        assert (whole / file).read_bytes() == (killed / file).read_bytes(), file
+    assert not (killed / runs.CHECKPOINTS).exists() and not list(killed.glob("*.partial"))
+    # What an attempt reached, the next one need not do again, but for the last stretch between two checkpoints.
+    for reached, went_on_after in zip(attempts.reached, attempts.began_after[1:], strict=False):
+        assert reached - LOG_EVERY <= went_on_after, attempts
+    return attempts.killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["cql", "d3rlpy-cql"])
+def test_a_killed_run_ends_with_the_same_bytes(results, tmp_path, method):
+    assert set(kill_and_compare(results, tmp_path, method, 200, list(MOMENTS))) == set(MOMENTS)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("method", ["bc", "sac", "cql", "d3rlpy-bc", "d3rlpy-sac", "d3rlpy-cql", "d3rlpy-bear"])
+def test_however_often_it_is_killed(results, tmp_path, method):
+    moments = list(MOMENTS) * 5
+    random.Random(method).shuffle(moments)
+    killed = kill_and_compare(results, tmp_path, method, 1_200, moments)
+    assert len(killed) >= 16 and set(killed) == set(MOMENTS), killed
+
+
+@pytest.fixture
+def saved(tmp_path) -> Checkpoints:
+    checkpoints = Checkpoints(tmp_path, {"seed": 1}, every=0)
+    for update in (10, 20, 30):
+        state = {"weights": torch.full((3,), float(update)), "step": torch.tensor(update)}
+        tables = {"train.csv": f"update\n{update}\n".encode(), "empty.csv": b""}
+        checkpoints.save(Checkpoint(update, state, tables, {"seconds_training": 1.5}))
+    return checkpoints
+
+
+def files(checkpoints: Checkpoints) -> list[Path]:
+    return sorted(checkpoints.folder.iterdir())
+
+
+def test_the_newest_two_are_kept_and_the_newest_is_read(saved):
+    assert [file.name[:12] for file in files(saved)] == ["000000000020", "000000000030"]
+    found = saved.newest(pytest.fail)
+    assert found.update == 30 and found.timings == {"seconds_training": 1.5}
+    assert found.tables == {"train.csv": b"update\n30\n", "empty.csv": b""}
+    assert torch.equal(found.method["weights"], torch.full((3,), 30.0)) and found.method["step"].item() == 30
+
+
+@pytest.mark.parametrize("damage", ["cut short", "one bit", "emptied", "another file"])
+def test_a_damaged_one_falls_back_to_the_one_before(saved, damage):
+    newest, content = files(saved)[-1], files(saved)[-1].read_bytes()
+    flipped = bytearray(content)
+    flipped[-1] ^= 1
+    newest.write_bytes(
+        {"cut short": content[:-7], "one bit": bytes(flipped), "emptied": b"", "another file": b"PK\3\4"}[damage]
+    )
+    told: list[str] = []
+    assert saved.newest(told.append).update == 20
+    assert len(told) == 1 and newest.name in told[0] and "damaged" in told[0]
+    assert not newest.exists()
+
+
+def test_none_is_left_when_all_are_damaged_or_of_another_run(saved, tmp_path):
+    told: list[str] = []
+    assert Checkpoints(tmp_path, {"seed": 2}, every=0).newest(told.append) is None
+    assert len(told) == 2 and all("another" in text for text in told) and not files(saved)
+
+
+def test_global_generators_go_on_where_they_were(tmp_path):
+    def draws() -> list[float]:
+        return [torch.rand(()).item(), random.gauss(0, 1), np.random.standard_normal(), random.random()]
+
+    # An odd number of normal draws leaves one in stock.
+    draws()
+    checkpoints = Checkpoints(tmp_path, {}, every=0)
+    checkpoints.save(Checkpoint(1, {}, {}, {}))
+    expected = [draws() for _ in range(3)]
+    torch.manual_seed(0), random.seed(0), np.random.seed(0)
+    checkpoints.newest(pytest.fail)
+    assert [draws() for _ in range(3)] == expected
+
+
+def test_a_method_without_a_training_state_leaves_no_checkpoint(results, tmp_path):
+    method = Path(__file__).parent / "methods" / "iql.py"
+    folder = tmp_path / "run"
+    process = subprocess.Popen(command(results, folder, f"{method}:IQL", 400), stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        assert not (folder / runs.CHECKPOINTS).exists()
+        time.sleep(0.01)
+    assert process.returncode == 0 and (folder / runs.STATUS).exists()
+
+
+def test_other_settings_do_not_go_on_from_a_checkpoint(results, tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(command(results, folder, "bc", 40_000), stdout=subprocess.DEVNULL)
+    while not list((folder / runs.CHECKPOINTS).glob("*.safetensors")):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    outcome = subprocess.run(command(results, folder, "bc", 80), capture_output=True, text=True, check=True)
+    assert "of another dataset, code, package or device" in outcome.stdout and "going on" not in outcome.stdout

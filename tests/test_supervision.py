@@ -1,0 +1,108 @@
+"""Whatever becomes of a run's process, its folder says what, and nothing of it lives on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cqlbench import runs
+
+METHOD = """
+import os, subprocess, sys, time
+import numpy as np, torch
+
+class Unlucky:
+    def __init__(self, spec, config, seed, device):
+        self.weight, self.size, self.updates = torch.zeros(1), spec.action_size, 0
+
+    def update(self, batch):
+        self.updates += 1
+        if self.updates == 25:
+            FATE
+        return {"loss": 0.0}
+
+    def act(self, observations):
+        return np.zeros((len(observations), self.size), np.float32)
+
+    def state_dict(self):
+        return {"weight": self.weight}
+
+    def load_state_dict(self, state):
+        self.weight = state["weight"]
+"""
+HANGS = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(999)']); time.sleep(999)"
+FATES = {
+    "hangs": (HANGS, "timed out", "after 0.1 minutes, its time limit; the log ends with: update 24 of 80"),
+    "raises": ("raise ValueError('the third law was broken')", "failed", "ValueError: the third law was broken"),
+    "leaves": ("os._exit(3)", "failed", "update 24 of 80"),
+    "is killed": ("os.kill(os.getpid(), 9)", "failed", "killed by SIGKILL"),
+    "asks for too much": ("torch.empty(1 << 60)", "out of memory", "allocate memory"),
+    "runs out": ("raise MemoryError", "out of memory", "MemoryError"),
+}
+
+
+def command(results: Path, folder: Path, fate: str, *words: object) -> list[str]:
+    method = folder.with_suffix(".py")
+    method.write_text(METHOD.replace("FATE", fate))
+    fixed = ["--dataset", "pendulum/medium-v0", "--updates", 80, "--evaluate-every", 40, "--value-states", 0]
+    words = (*fixed, "--results", results, "--method", f"{method}:Unlucky", "--out", folder, "--keep-going", *words)
+    return [sys.executable, "-m", "cqlbench", "train", *map(str, words)]
+
+
+def children_of(marker: str) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if marker in " ".join(_words(process))]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_what_became_of_a_run_is_in_its_status(results, tmp_path, fate):
+    does, status, reason = FATES[fate]
+    outcome = subprocess.run(
+        command(results, tmp_path / "run", does, "--time-limit", 0.1 if fate == "hangs" else 2),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    written = json.loads((tmp_path / "run" / runs.STATUS).read_text())
+    assert written["status"] == status and reason in written["reason"], written
+    assert status in outcome.stderr and reason in outcome.stderr
+    assert json.loads((tmp_path / "run" / runs.TIMING).read_text())["cpu_seconds_job"] > 0
+    assert not children_of(str(tmp_path)) and not children_of("time.sleep(999)")
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_run_ends_with_its_supervisor_and_leaves_no_status(results, tmp_path, sign):
+    supervisor = subprocess.Popen(command(results, tmp_path / "run", "time.sleep(99)"), stderr=subprocess.DEVNULL)
+    log = tmp_path / "run" / runs.LOG
+    while not (log.exists() and "update 24" in log.read_text()):
+        assert supervisor.poll() is None
+        time.sleep(0.05)
+    os.kill(supervisor.pid, sign)
+    assert supervisor.wait() != 0
+    until = time.monotonic() + 10
+    while children_of(str(tmp_path)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not children_of(str(tmp_path))
+    assert not (tmp_path / "run" / runs.STATUS).exists()
+
+
+def test_a_time_limit_needs_a_supervisor(results, tmp_path):
+    words = [word for word in command(results, tmp_path / "run", "pass") if word != "--keep-going"]
+    outcome = subprocess.run([*words, "--time-limit", "1"], capture_output=True, text=True, check=False)
+    assert outcome.returncode == 2 or outcome.returncode == 1
+    assert "--keep-going" in outcome.stderr and "Traceback" not in outcome.stderr
