@@ -42,7 +42,8 @@ def beside_published(finals: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame
     kinds = published["dataset"].map(kind_of_data)
     keys = published["algorithm"].map(algorithm_key)
     rows: list[dict[str, Any]] = []
-    headline = finals[finals["headline"].astype(bool)]
+    # Where there is no simulator a run has no score.
+    headline = finals[finals["headline"].astype(bool)].dropna(subset="score")
     for (dataset, method, family, updates), own in headline.groupby(["dataset", "method", "family", "update"]):
         known = scores.loc[scores["dataset"] == dataset, ["ref_min", "ref_max"]].dropna().drop_duplicates()
         theirs = published[(kinds == kind_of_data(dataset)) & (keys == algorithm_key(family))]

@@ -124,6 +124,7 @@ def test_the_best_stands_beside_our_best_and_gets_no_verdict():
 def test_only_headline_methods_and_only_their_algorithm():
     assert judge(finals(around(THEIRS, 0.01, 5), headline=False)).empty
     assert judge(finals(around(THEIRS, 0.01, 5), family="own-idea")).empty
+    assert judge(finals([np.nan] * 3)).empty
     assert set(judge(finals(around(0.5, 0.01, 5), family="bc"))["algorithm"]) == {"BC"}
 
 
