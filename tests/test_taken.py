@@ -14,8 +14,9 @@ from cqlbench.datasets import dataset_file
 from cqlbench.errors import UserError
 from cqlbench.scores import EPISODES, KEYS, RUNS, SCORES, collect_tables, read_table, write_table
 from cqlbench.suites import Suite, load_suite
-from cqlbench.taken import add_taken, refuse_other_runs, taken_tables
+from cqlbench.taken import add_taken, refuse_other_runs, taken_tables, why_not_taken
 
+ROOT = Path(__file__).parents[1]
 CQL = {"cql_alpha": [1, 10], "num_action_samples": 10}
 
 
@@ -121,3 +122,8 @@ def test_other_data_and_failed_runs_are_refused(made, tmp_path):
     suite = suite_of(tmp_path, tmp_path / "nowhere")
     with pytest.raises(UserError, match="nowhere has no scores.csv and runs.csv"):
         refuse_other_runs(suite, results / "datasets")
+
+
+def test_a_fresh_clone_need_not_train_the_methods_of_quick(tmp_path):
+    suite = load_suite(ROOT / "workflow/config/quick.yaml")
+    assert why_not_taken(suite.runs(), ROOT / "results/reference/quick", tmp_path / "no datasets yet") is None
