@@ -86,8 +86,13 @@ def _find(path: Path, role: str, columns: Columns, available: Mapping[str, objec
                     f"{path}.yaml: columns.{role}: {name!r} is not in {path}, which has {', '.join(available)}."
                 )
         return found
-    choices = [[name] if name in available else _numbered(path, name, available) for name in USUAL_NAMES[role]]
-    choices = [found for found in choices if found]
+    # What was said to be one role is not another one too.
+    taken = {name for asked in columns.values() for name in ([asked] if isinstance(asked, str) else asked)}
+    choices = [
+        found
+        for name in USUAL_NAMES[role]
+        if name not in taken and (found := [name] if name in available else _numbered(path, name, available))
+    ]
     if len(choices) > 1:
         raise UserError(
             f"{path}: {role} may be {' or '.join(found[0] for found in choices)}; say which: columns in {path}.yaml"
@@ -110,13 +115,22 @@ def _numbered(path: Path, name: str, available: Mapping[str, object]) -> list[st
 def _read(path: Path, role: str, names: list[str], available: Mapping[str, Callable[[], np.ndarray]]) -> np.ndarray:
     parts = [available[name]() for name in names]
     for name, part in zip(names, parts, strict=True):
-        if part.dtype.kind not in "biuf" and role != "episodes":
-            raise UserError(f"{path}: {name} holds other things than numbers, {part.flat[0]!r} is the first.")
+        if part.dtype.kind not in "biuf" and role != "episodes" and len(part):
+            row = next((row for row, value in enumerate(part) if not _is_number(value)), 0)
+            raise UserError(f"{path}: {name} is {part[row]!r} in row {row} (the first is 0); it must be a number.")
         if len(parts) > 1 and part.ndim != 1:
             raise UserError(f"{path}: {name} is one of several columns of {role} and must be one number per step.")
     if role not in _VECTORS and len(parts) > 1:
         raise UserError(f"{path}: {role} must be one column, not {', '.join(names)}.")
     return parts[0] if len(parts) == 1 else np.stack(parts, axis=1)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _order(path: Path, episodes: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -136,7 +150,7 @@ def _order(path: Path, episodes: np.ndarray, steps: np.ndarray | None) -> tuple[
         if (np.diff(numbers) < 0).any():
             row = int(np.argmax(np.diff(numbers) < 0)) + 1
             raise UserError(
-                f"{path}: row {row} (the first is 0) belongs to episode {episodes[row]!r} again, after another one "
+                f"{path}: row {row} (the first is 0) belongs to episode {episodes[row]} again, after another one "
                 "began; add a column of steps to sort by, or give every episode a number of its own."
             )
         return numbers, None
@@ -146,7 +160,7 @@ def _order(path: Path, episodes: np.ndarray, steps: np.ndarray | None) -> tuple[
     if len(again):
         first, second = order[again[0]], order[again[0] + 1]
         raise UserError(
-            f"{path}: rows {first} and {second} are both step {steps[first]} of episode {episodes[first]!r}; "
+            f"{path}: rows {first} and {second} are both step {steps[first]} of episode {episodes[first]}; "
             "give every episode a number of its own."
         )
     return numbers[order], None if (np.diff(order) == 1).all() else order
