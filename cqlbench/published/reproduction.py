@@ -114,7 +114,7 @@ def _judge(row: dict[str, Any], references: np.ndarray) -> dict[str, Any]:
     )
     found = {"difference": row["score_mean"] - row["published_mean"], "low": low, "high": high}
     exact = "" if np.isfinite(deviation) else "; the source gives no spread over seeds, so its number is taken as exact"
-    interval, margin = f"the {100 * CONFIDENCE:g} % interval", f"{100 * MARGIN:g} points"
+    interval, margin = f"the {100 * CONFIDENCE:g} % interval", f"the margin of {100 * MARGIN:g} points"
     if row["statistic"] == "best":
         verdict, because = ORACLE, "the best evaluation on the way, by test returns: no method may be chosen so"
     elif row["seeds"] < 2:

@@ -47,7 +47,7 @@ def around(mean, deviation, seeds):
 
 def test_near_enough_for_sure_is_reproduced():
     (row,) = judge(finals(around(THEIRS + 0.005, 0.01, 20))).to_dict("records")
-    assert row["verdict"] == "reproduced" and row["because"] == "the 90 % interval lies within 5 points"
+    assert row["verdict"] == "reproduced" and row["because"] == "the 90 % interval lies within the margin of 5 points"
     assert row["difference"] == pytest.approx(0.005) and -0.05 < row["low"] < 0.005 < row["high"] < 0.05
     assert (row["published_mean"], row["published_std"], row["published_seeds"]) == (THEIRS, 0.0022, 4)
     assert (row["score_mean"], row["score_std"]) == (pytest.approx(THEIRS + 0.005), pytest.approx(0.01))
