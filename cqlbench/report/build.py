@@ -1,84 +1,115 @@
-"""From a suite's tables and figures to one page that opens from disk and needs nothing else."""
+"""From a suite's tables to one page that opens from disk and needs nothing else, and the files for papers beside it."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cqlbench import runs as run_files
-from cqlbench import style
 from cqlbench.accounting import COSTS, training_share
 from cqlbench.claims import CLAIMS, judge_claims
 from cqlbench.errors import UserError
 from cqlbench.figures import FOLDER as FIGURES
 from cqlbench.figures import figure_names
+from cqlbench.report import sections
+from cqlbench.report.answer import find_answer
 from cqlbench.report.figure_texts import FIGURE_TEXTS, sweep_text
-from cqlbench.report.pages import REPORT, STYLE, embedded, environment, file_link, number, rows_of
-from cqlbench.runs import readable
-from cqlbench.scores import EPISODES, RUNS, SCORES, TRAINING, VALUES, read_table, write_table
+from cqlbench.report.pages import (
+    REPORT,
+    SCRIPT,
+    STYLE,
+    embedded,
+    environment,
+    file_link,
+    known,
+    number,
+    points,
+    rows_of,
+    seconds,
+)  # fmt: skip
+from cqlbench.report.papers import REFERENCES, TABLE, bibliography, cited, latex_table
+from cqlbench.report.suite_facts import suite_facts
+from cqlbench.scores import AXIS, EPISODES, RUNS, SCORES, TRAINING, VALUES, read_table, write_table
 from cqlbench.statistics import CONFIDENCE, REPETITIONS, TAIL
 from cqlbench.statistics import FOLDER as STATISTICS
 from cqlbench.suites import Suite
 from cqlbench.writers import write_text
 
 SUMMARY = "summary.md"
+# What `cqlbench compare` writes into the folder of a comparison.
+COMPARISON = "comparison.csv"
+# With more datasets than this, or without values, the first figure is the summary over all of them.
+FEW_DATASETS = 3
 
 
-def write_report(suite: Suite, folder: Path, results: Path) -> Path:
-    """Judges the suite's claims into `folder`/claims.csv, writes report.html and summary.md there; the page's path.
+def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Path:
+    """Writes report.html, summary.md, table.tex and references.bib into `folder`; the page's path.
 
-    `folder` holds the suite's tables, statistics and figures; `results` the run folders, read for their packages and
-    hardware only. Raises UserError where a table or a figure has not been made yet.
+    `folder` holds the tables, statistics and figures; `results` the run folders, read for their packages and hardware
+    only. With `suite`, its claims are judged into `folder`/claims.csv, and the page has its title, its note and the
+    settings of its methods; without, the title and note are those of `folder`/about.yaml. Raises UserError where a
+    table or a figure has not been made yet.
     """
-    finals = read_table(folder / STATISTICS / "finals.csv")
-    claims = judge_claims(suite, finals)
-    write_table(claims, folder / CLAIMS)
-    runs = read_table(folder / RUNS)
-    holes = read_table(folder / STATISTICS / "holes.csv")
-    table = read_table(folder / STATISTICS / "table.csv")
-    measures = _measures(suite, read_table(folder / STATISTICS / "diagnostics.csv"))
-    costs = rows_of(read_table(folder / COSTS))
-    surroundings = _surroundings(runs, results)
+    runs, scores, values = (read_table(folder / name) for name in (RUNS, SCORES, VALUES))
+    named = ("table", "finals", "holes", "aggregates", "diagnostics", "safety", "comparisons", "published")
+    # TEMPORARY until statistics writes comparisons.csv
+    there = [n for n in named if n != "comparisons" or (folder / STATISTICS / "comparisons.csv").is_file()]
+    tables = {name: read_table(folder / STATISTICS / f"{name}.csv") for name in there}
+    table, finals, comparisons = tables["table"], tables["finals"], tables.get("comparisons", pd.DataFrame())
+    facts = suite_facts(folder, suite, runs, scores, values)
+    headline = sections.headline(table, comparisons, facts.datasets)
+    claims = None
+    if suite:
+        claims = judge_claims(suite, finals)
+        write_table(claims, folder / CLAIMS)
+    costs = rows_of(read_table(folder / COSTS)) if (folder / COSTS).is_file() else []
 
-    templates = environment(points=_points, number=number, seconds=_seconds)
-    answer = {
-        "suite": suite,
-        "claims": rows_of(claims),
-        "datasets": suite.datasets,
-        "headline": _headline(suite, table),
-        "training_share": training_share(costs),
+    templates = environment(points=points, number=number, seconds=seconds, known=known)
+    content: dict[str, Any] = {
+        "facts": facts,
+        "claims": [] if claims is None else rows_of(claims),
+        "headline": headline,
     }
-    write_text(folder / SUMMARY, templates.get_template(SUMMARY).render(answer))
-    page = templates.get_template("template.html").render(
-        answer,
+    write_text(folder / SUMMARY, templates.get_template(SUMMARY).render(content))
+    write_text(folder / TABLE, latex_table(facts, headline, tables["aggregates"]))
+    write_text(folder / REFERENCES, bibliography(cited(scores, facts)))
+
+    surroundings = sections.surroundings(runs, results)
+    figures = [_figure(folder, name) for name in figure_names(_axes(runs))]
+    valued = len(facts.datasets) <= FEW_DATASETS and table["predicted_value"].notna().any()
+    first = "score-and-value" if valued else "aggregates"
+    page = templates.get_template("page.html").render(
+        content,
         style=STYLE.read_text(),
-        verdicts=claims["verdict"].value_counts().to_dict(),
-        measures=measures,
-        valueless=_valueless(table),
-        safety=_safety(folder),
-        tail=f"{100 * TAIL:g} %",
-        settings_shown=rows_of(table[~table["headline"]]),
-        label=style.label,
+        script=SCRIPT.read_text(),
+        answer=find_answer(table, finals, runs, tables["aggregates"], comparisons),
+        compared=rows_of(read_table(folder / COMPARISON)) if suite and suite.compare else [],
+        first_figure=next(figure for figure in figures if figure["name"] == first),
+        figures=[figure for figure in figures if figure["name"] != first],
+        cells=sections.cells(table, facts.datasets, headline=True),
+        other_settings=sections.cells(table, facts.datasets, headline=False),
+        pairs=sections.pairs(comparisons, table),
+        published=rows_of(tables["published"]),
+        measures=sections.measures(tables["diagnostics"], runs, facts.datasets),
+        valueless=sections.valueless(table),
+        safety=sections.safety(tables["safety"]),
         unfinished=rows_of(runs[runs["status"] != "done"]),
-        left_out=rows_of(holes[holes["status"] == "done"]),
+        left_out=rows_of(tables["holes"][tables["holes"]["status"] == "done"]),
         warnings=rows_of(runs.dropna(subset=["warning"])[["dataset", "warning"]].drop_duplicates()),
         fingerprints=runs.groupby("code_fingerprint")["seed"].size().to_dict(),
         versions=runs.groupby("code_version")["seed"].size().to_dict(),
-        hashes=runs.groupby("dataset")["dataset_hash"].first().to_dict(),
+        hashes=runs.dropna(subset=["dataset_hash"]).groupby("dataset")["dataset_hash"].first().to_dict(),
         costs=costs,
-        trained=next(row for row in costs if row["work"] == "training"),
-        costs_of_runs=rows_of(_costs_of_runs(runs)),
-        run_count=len(runs),
-        confidence=f"{100 * CONFIDENCE:g} %",
-        repetitions=REPETITIONS,
-        figures=[_figure(folder, name) for name in figure_names(suite.axes)],
+        training_share=training_share(costs) if costs else "",
+        costs_of_runs=sections.costs_of_runs(runs),
         surroundings=surroundings,
         machines=[value for what, value, _ in surroundings if what == "cpu"],
-        methods=_methods(suite),
+        settings=sections.settings(suite) if suite else [],
+        confidence=f"{100 * CONFIDENCE:g} %",
+        repetitions=f"{REPETITIONS:,}",
+        tail=f"{100 * TAIL:g} %",
+        papers=[file_link(folder, name) for name in (SUMMARY, TABLE, REFERENCES)],
         files=[file_link(folder, name) for name in _table_names(folder)],
     )
     path = folder / REPORT
@@ -86,90 +117,9 @@ def write_report(suite: Suite, folder: Path, results: Path) -> Path:
     return path
 
 
-def _headline(suite: Suite, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per headline method, in the figures' order, with one cell of the table per dataset of the suite."""
-    shown = table[table["headline"]].set_index(["family", "dataset"])
-    labels = {method.family: style.label(method.label, method.family) for method in suite.methods if method.headline}
-    return [
-        {
-            "name": labels[family],
-            "colour": style.colour(family),
-            "cells": [shown.loc[(family, dataset)].to_dict() for dataset in suite.datasets],
-        }
-        for family in style.ordered(labels)
-    ]
-
-
-def _measures(suite: Suite, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per dataset and headline method, with its final rows of diagnostics.csv by start and measure."""
-    finals = table[table["update"] == suite.protocol.updates]
-    headline = {method.family: method for method in suite.methods if method.headline}
-    rows = []
-    for dataset in suite.datasets:
-        for family in style.ordered(headline):
-            method = headline[family].label
-            own = rows_of(finals[(finals["dataset"] == dataset) & (finals["method"] == method)])
-            measures = {(row["start"], row["measure"]): row for row in own}
-            rows.append({"dataset": dataset, "name": style.label(method, family), "measures": measures})
-    return rows
-
-
-def _safety(folder: Path) -> list[dict[str, Any]]:
-    """The rows of safety.csv to show, in the figures' order."""
-    table = read_table(folder / STATISTICS / "safety.csv")
-    rows = rows_of(table[table["shown"].astype(bool)])
-    families = style.ordered(table["family"])
-    return sorted(rows, key=lambda row: (row["dataset"], families.index(row["family"])))
-
-
-def _valueless(table: pd.DataFrame) -> list[str]:
-    """The headline methods with finished runs and no predicted value, in print."""
-    counts = table[table["headline"]].groupby(["family", "method"])[["score_mean", "predicted_value"]].count()
-    without = counts[(counts["score_mean"] > 0) & (counts["predicted_value"] == 0)].reset_index()
-    labels = {row.family: style.label(row.method, row.family) for row in without.itertuples(index=False)}
-    return [labels[family] for family in style.ordered(labels)]
-
-
-def _costs_of_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean time, rate and memory of the runs of each method."""
-    return runs.groupby("method", as_index=False, sort=True).agg(
-        seconds=("seconds", "mean"),
-        updates_per_second=("updates_per_second", "mean"),
-        peak_memory_mb=("peak_memory_mb", "max"),
-    )
-
-
-def _surroundings(runs: pd.DataFrame, results: Path) -> list[tuple[str, str, int]]:
-    """(what, value, number of runs) of packages and hardware, each value that occurs named."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for folder in runs["folder"]:
-        made_of = _read_if_there(results / folder / run_files.PROVENANCE).get("packages", {})
-        # A failed run's timing does not name the machine.
-        timing = _read_if_there(results / folder / run_files.TIMING)
-        machine = {what: timing[what] for what in ("cpu", "cores", "threads") if what in timing}
-        counts.update((what, str(value)) for what, value in (made_of | machine).items())
-    return [(what, value, count) for (what, value), count in sorted(counts.items())]
-
-
-def _read_if_there(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _methods(suite: Suite) -> list[dict[str, Any]]:
-    """Each family's algorithm, its swept settings and every setting of its headline method."""
-    families = {method.family: method for method in suite.methods if method.headline}
-    return [
-        {
-            "name": style.label(families[family].label, family),
-            "algorithm": families[family].algorithm,
-            "settings": {key: readable(value) for key, value in families[family].config.settings().items()},
-            "swept": {
-                axis: ", ".join(dict.fromkeys(readable(m.axes[axis]) for m in suite.methods if m.family == family))
-                for axis in families[family].axes
-            },
-        }
-        for family in style.ordered(families)
-    ]
+def _axes(runs: pd.DataFrame) -> list[str]:
+    """The settings that are swept."""
+    return [column.removeprefix(AXIS) for column in runs.columns if column.startswith(AXIS)]
 
 
 def _figure(folder: Path, name: str) -> dict[str, Any]:
@@ -177,21 +127,17 @@ def _figure(folder: Path, name: str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path} does not exist. Draw it first with `cqlbench figures {folder}`.")
     text = FIGURE_TEXTS[name] if name in FIGURE_TEXTS else sweep_text(name.removeprefix("sweep-"))
-    return {"name": name, "source": embedded(path, "image/svg+xml"), **text._asdict()}
+    data = path.with_suffix(".csv")
+    return {
+        "name": name,
+        "source": embedded(path, "image/svg+xml"),
+        "data": file_link(folder, data.relative_to(folder).as_posix()) if data.is_file() else None,
+        "pdf": f"{FIGURES}/{name}.pdf" if path.with_suffix(".pdf").is_file() else None,
+        **text._asdict(),
+    }
 
 
 def _table_names(folder: Path) -> list[str]:
     statistics = sorted(path.relative_to(folder).as_posix() for path in (folder / STATISTICS).glob("*.csv"))
-    return [SCORES, RUNS, VALUES, TRAINING, EPISODES, CLAIMS, COSTS, *statistics]
-
-
-def _points(score: float | None) -> str:
-    """A 0-1 score as it is printed: x100, one decimal."""
-    return "–" if score is None or pd.isna(score) else f"{100 * score:.1f}"
-
-
-def _seconds(value: float | None) -> str:
-    """Seconds in print: tenths where there are few, a dash where they are not known."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    optional = [name for name in (COMPARISON, CLAIMS, COSTS) if (folder / name).is_file()]
+    return [SCORES, RUNS, VALUES, TRAINING, EPISODES, *optional, *statistics]

@@ -1,46 +1,23 @@
+"""What the page says, and that it says it from disk alone."""
+
 from __future__ import annotations
 
-import json
 import re
+import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
-from synthetic_runs import SUITE, make_results, make_suite
 from typer.testing import CliRunner
 
-from cqlbench import runs
 from cqlbench.cli import app
 from cqlbench.errors import UserError
 from cqlbench.figures import figure_names
+from cqlbench.report.build import write_report
 from cqlbench.report.figure_texts import FIGURE_TEXTS
-from cqlbench.scores import read_table
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A suite's folder after the four commands, and its page."""
-    root = tmp_path_factory.mktemp("suite")
-    suite = make_suite(root)
-    make_results(suite, root / "results")
-    # A run by other code, which the page has to name.
-    path = suite.runs()[0][1].folder(root / "results") / runs.PROVENANCE
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"code_fingerprint": "older"}))
-    # A run of another machine, from before CPU time was noted.
-    path = suite.runs()[0][1].folder(root / "results") / runs.TIMING
-    path.write_text(json.dumps({"seconds_total": 70.0, "cpu": "Older <CPU>"}))
-    yaml, results, out = str(root / "synthetic.yaml"), str(root / "results"), root / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cqlbench.statistics.bootstrap.REPETITIONS", 50)
-        for words in (
-            ["scores", yaml, "--results", results, "--out", str(out)],
-            ["statistics", str(out)],
-            ["figures", str(out)],
-            ["costs", yaml, "--results", results, "--out", str(out)],
-            ["report", str(out), "--suite", yaml, "--results", results],
-        ):
-            outcome = CliRunner().invoke(app, words, catch_exceptions=False)
-            assert outcome.exit_code == 0, outcome.output
-    return out, (out / "report.html").read_text()
+from cqlbench.scores import read_table, write_table
 
 
 class Resources(HTMLParser):
@@ -61,13 +38,15 @@ class Resources(HTMLParser):
 
 
 def test_the_page_needs_nothing_else(made):
-    _, page = made
+    folder, page = made
     found = Resources()
     found.feed(page)
     assert len(found.addresses) > 20
-    assert all(address.startswith("data:") for address in found.addresses)
+    beside = [address for address in found.addresses if not address.startswith(("data:", "#"))]
+    assert all((folder / name).is_file() for name in beside)
+    assert all(name.endswith((".pdf", ".csv")) for name in beside)
     assert "http" not in re.sub(r"data:[^\"]*", "", page)
-    assert not found.tags & {"script", "link", "iframe"}
+    assert not found.tags & {"link", "iframe"}
     assert found.wordless == 0
 
 
@@ -78,13 +57,14 @@ def test_hostile_text_stays_text(made):
     assert "made with another &lt;MuJoCo&gt;" in page
 
 
-def test_claims_come_first_with_their_verdicts(made):
+def test_claims_stand_with_their_verdicts(made):
     folder, page = made
     claims = read_table(folder / "claims.csv")
     assert claims["verdict"].tolist() == ["held", "held", "undecided", "held"]
     for sentence in claims["sentence"]:
         assert sentence.split(":")[0] in page
-    assert page.index("3 held") < page.index("Scores at the last evaluation") < page.index("The evidence")
+    order = ["What d3rlpy CQL", "Scores at the last evaluation", "written down before the runs", "The evidence"]
+    assert [page.index(words) for words in order] == sorted(page.index(words) for words in order)
 
 
 def test_scores_are_times_100_in_print_only(made):
@@ -92,7 +72,7 @@ def test_scores_are_times_100_in_print_only(made):
     table = read_table(folder / "statistics" / "table.csv")
     row = table[(table["family"] == "cql") & table["headline"] & (table["dataset"] == "hopper/medium-v0")].iloc[0]
     assert 0 < row["score_mean"] < 1
-    assert f"<b>{100 * row['score_mean']:.1f}</b>" in page
+    assert f"{100 * row['score_mean']:.1f}</b>" in page
 
 
 def test_what_is_missing_or_mixed_is_named(made):
@@ -119,9 +99,9 @@ def test_where_the_time_went_is_told_with_what_is_not_known(made):
     assert "CPU time" not in (folder / "summary.md").read_text()
     assert "of CPU time (runs not counted, which did not note theirs: 1)." in section
     assert "made on several machines (A &lt;CPU&gt;; Older &lt;CPU&gt;)" in section
-    assert "<td>scheduling <small>1 untimed</small></td>" in section
+    assert "scheduling <small>1 untimed</small></th>" in section
     for work in costs.index:
-        assert f"<td>{work}" in section
+        assert f'<th scope="row">{work}' in section
 
 
 def test_what_the_page_says_of_batches_and_of_older_code_is_so(made):
@@ -140,8 +120,9 @@ def test_every_figure_has_its_own_words(made):
 def cells(page, heading, method):
     """The cells of a method's row on hopper/medium-v0 in the table under a figure; none where it has no row."""
     table = page[page.index(f"{heading}</h3>") :].split("</table>")[0]
-    rows = [row for row in table.split("<tr>") if row.startswith(f"<td>hopper/medium-v0</td><td>{method}</td>")]
-    found = re.findall('<td class="figures">(.*?)</td>', "".join(rows), re.DOTALL)
+    start = f'<th scope="row">hopper/medium-v0</th><td>{method}</td>'
+    rows = [row for row in table.split("<tr>") if row.startswith(start)]
+    found = re.findall('<td class="figures" data-value="[^"]*">(.*?)</td>', "".join(rows), re.DOTALL)
     return [" ".join(re.sub("<[^>]*>", " ", cell).split()) for cell in found]
 
 
@@ -177,14 +158,77 @@ def test_the_worst_episodes_are_told_along_cql_alpha(made):
     assert found[4:] == [f"{100 * row['worst']:.1f}", "40.0 %"]
 
 
-def test_a_figure_not_yet_drawn_is_named(made, tmp_path):
-    from cqlbench.report.build import write_report
+def copied(folder, to):
+    """The tables, statistics and figures of a folder, without what a suite file or the runs' machine adds."""
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("report.html", "claims.csv", "costs.csv", "timings"))
+    return to
 
-    folder, _ = made
-    suite = make_suite(tmp_path, SUITE.replace("sac: {}", "sac: {polyak: [0.005, 0.01]}").replace(
-        "headline: {", "headline: {polyak: 0.005, "))  # fmt: skip
-    with pytest.raises(UserError, match="sweep-polyak.svg"):
-        write_report(suite, folder, tmp_path)
+
+def test_a_figure_not_yet_drawn_is_named(made, tmp_path):
+    folder = copied(made[0], tmp_path / "copy")
+    (folder / "figures" / "sweep-cql_alpha.svg").unlink()
+    with pytest.raises(UserError, match="sweep-cql_alpha.svg"):
+        write_report(folder, tmp_path)
+
+
+BLOCKED = """
+import sys
+from importlib.abc import MetaPathFinder
+class Refuse(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "d3rlpy", "gymnasium", "minari", "mujoco"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+from cqlbench.cli import main
+sys.argv = ["cqlbench", "report", sys.argv[1]]
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def from_tables(made, tmp_path_factory):
+    """The same tables and nothing else, as an import leaves them, and the page made of them without torch."""
+    folder = copied(made[0], tmp_path_factory.mktemp("tables") / "curves")
+    (folder / "about.yaml").write_text("title: Curves of <others>\nnote: Read from a file.\nsource: A log of ours.\n")
+    outcome = subprocess.run([sys.executable, "-c", BLOCKED, str(folder)], capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
+    return folder, (folder / "report.html").read_text()
+
+
+def test_tables_alone_make_the_same_page_less_what_only_a_suite_knows(made, from_tables):
+    folder, page = from_tables
+    for words in ("Curves of &lt;others&gt;", "Read from a file.", "A log of ours.", "Suite <code>curves</code>"):
+        assert words in page
+    for words in ("Settings of the methods", "Where the time went", "written down before the runs"):
+        assert words in made[1] and words not in page
+    answers = [text[text.index('<dl class="numbers">') : text.index("</dl>")] for text in (made[1], page)]
+    assert answers[0] == answers[1]
+    assert not (folder / "claims.csv").exists()
+
+
+def test_the_same_tables_give_the_same_bytes(from_tables):
+    folder, page = from_tables
+    names = ("report.html", "summary.md", "table.tex", "references.bib")
+    before = [(folder / name).read_bytes() for name in names]
+    write_report(folder, folder)
+    assert [(folder / name).read_bytes() for name in names] == before
+
+
+def test_an_about_file_that_is_none_is_refused(from_tables, tmp_path):
+    folder = copied(from_tables[0], tmp_path / "copy")
+    for content in ("[1, 2]", "title: [a]", "heading: a", "title: 'a"):
+        (folder / "about.yaml").write_text(content)
+        with pytest.raises(UserError, match=r"about\.yaml"):
+            write_report(folder, tmp_path)
+
+
+def test_a_large_table_is_linked_beside_the_page(from_tables, tmp_path):
+    folder = copied(from_tables[0], tmp_path / "copy")
+    training = read_table(folder / "training.csv")
+    write_table(pd.concat([training] * 40), folder / "training.csv")
+    page = write_report(folder, tmp_path).read_text()
+    assert '<a href="training.csv">training.csv</a> (beside this page)' in page
+    assert 'download="runs.csv"' in page
 
 
 @pytest.mark.parametrize("command", ["scores", "statistics", "figures", "costs", "report"])
