@@ -13,8 +13,11 @@ rule report:
             category="Report",
             labels={"page": "the whole report"},
         ),
-        f"{SUITE_FOLDER}/claims.csv",
-        f"{SUITE_FOLDER}/summary.md",
+        collect(
+            SUITE_FOLDER + "/{file}",
+            file=["claims.csv", "summary.md", "table.tex", "references.bib"],
+            allow_missing=True,
+        ),
     log:
         f"{RESULTS}/logs/suites/{{suite}}/report.log",
     message:
