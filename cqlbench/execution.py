@@ -99,7 +99,7 @@ def execute(
     That file says where the time went: `imports` (from the start of the process to this call), `loading` (reading the
     dataset, building the method, saving its policy), `training` and `evaluation`, wall clock and CPU; of a run that
     was killed, without what was lost by it.
-    Raises UserError where the dataset is not there, is too small, or the device is not to be had.
+    Raises UserError where the dataset is not there, is too small or has no simulator, or the device is not to be had.
     """
     stopwatch = Stopwatch(before="imports")
     prepare_process()
@@ -110,6 +110,15 @@ def execute(
     if run.config.num_transitions is not None:
         dataset = draw_transitions(dataset, run.config.num_transitions)
     states = run.protocol.value_states
+    if not dataset.task.env_id:
+        raise UserError(
+            f"{dataset.id}: no simulator is known for these data, and a run is judged in one; "
+            f"look at them with: cqlbench datasets show {dataset.id}"
+        )
+    if states and dataset.qpos.shape[1] == 0:
+        raise UserError(
+            f"value_states: {states} is not allowed; {dataset.id} has no simulator states to start from: set it to 0."
+        )
     if states > len(dataset.rewards):
         raise UserError(f"value_states: {states} is not allowed; the run has {len(dataset.rewards)} transitions.")
     runs.clear_folder(folder)

@@ -96,8 +96,10 @@ class Run:
     seed: int
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9]+(/[a-z0-9-]+)*", self.dataset):
-            raise UserError(f"dataset: {self.dataset!r} is not an id; ids look like hopper/medium-v0.")
+        if not re.fullmatch(r"[a-z0-9]+(/[a-z0-9-]+)*|[a-z0-9]+:.+", self.dataset):
+            raise UserError(
+                f"dataset: {self.dataset!r} is not an id; ids look like hopper/medium-v0 or d4rl:hopper-medium-v2."
+            )
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise UserError(f"seed: {self.seed!r} is not allowed; it must be a whole number from 0.")
         warm_start = getattr(self.config, "bc_warm_start", 0)
@@ -124,8 +126,13 @@ class Run:
         return f"{short}/{words[:200]}-{self.config_hash}"
 
     def folder(self, results: Path) -> Path:
-        """`<results>/runs/<dataset>/<algorithm>/<readable settings>-<config hash>/seed=<n>`."""
-        return Path(results) / "runs" / self.dataset / self.name / f"seed={self.seed}"
+        """`<results>/runs/<dataset>/<algorithm>/<readable settings>-<config hash>/seed=<n>`.
+
+        Of data from elsewhere `<source>/<name>` stands for the dataset, the name without slashes: it may be a path.
+        """
+        source, colon, name = self.dataset.partition(":")
+        place = Path(source, re.sub(r"[^\w.-]+", "_", name) if colon else "")
+        return Path(results) / "runs" / place / self.name / f"seed={self.seed}"
 
     def description(self) -> dict[str, Any]:
         """Every value, defaults included: what `config.json` holds."""

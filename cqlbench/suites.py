@@ -17,7 +17,7 @@ import yaml
 
 from cqlbench.algorithms.configs import MethodConfig
 from cqlbench.algorithms.registry import find_algorithm
-from cqlbench.datasets.kinds import parse_id
+from cqlbench.datasets.sources import split_id
 from cqlbench.errors import UserError
 from cqlbench.runs import Protocol, Run, readable
 
@@ -185,7 +185,7 @@ def _explain(error: jsonschema.ValidationError) -> str:
 def _build(content: dict[str, Any]) -> Suite:
     """The suite, with everything checked that a schema cannot say."""
     for dataset in content["datasets"]:
-        parse_id(dataset)
+        split_id(dataset)
     methods = _methods(content)
     families = [method.family for method in methods if method.headline]
     for index, claim in enumerate(content.get("claims", [])):

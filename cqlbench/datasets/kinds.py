@@ -30,7 +30,8 @@ def parse_id(dataset_id: str) -> tuple[Task, str]:
     if dataset_id not in dataset_ids():
         raise UserError(
             f"dataset: {dataset_id!r} is not known; ids are <task>/<kind>-v0 "
-            f"with a task of {', '.join(TASKS)} and a kind of {', '.join(KINDS)}."
+            f"with a task of {', '.join(TASKS)} and a kind of {', '.join(KINDS)}; "
+            "other data are minari:ID, d4rl:NAME or file:PATH."
         )
     task, _, name = dataset_id.partition("/")
     return find_task(task), name.removesuffix("-v0")

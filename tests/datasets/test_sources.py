@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -305,3 +306,37 @@ def test_every_field_has_its_type(tmp_path: Path) -> None:
     assert dataset.qpos.shape == dataset.qvel.shape == (17, 0)
     assert dataset.episode_returns.sum() == pytest.approx(dataset.rewards.sum(dtype=float))
     assert len(dataset.draw(np.array([1, 3])).rewards) == 2
+
+
+def test_a_run_on_data_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cqlbench.cli.progress import watch
+    from cqlbench.execution import execute
+    from cqlbench.runs import Protocol, make_run
+
+    protocol = Protocol(updates=2, evaluate_every=2, episodes=1, value_states=0)
+
+    def train(dataset: str, **changes: int) -> str:
+        run = make_run(dataset, "bc", {"batch_size": 4}, dataclasses.replace(protocol, **changes), 0)
+        with watch(run) as progress:
+            return execute(run, tmp_path / "minari", tmp_path / "run", progress)
+
+    write(tmp_path / "full.npz", FULL["full.npz"])
+    with pytest.raises(UserError, match="no simulator is known for these data"):
+        train(f"file:{tmp_path / 'full.npz'}")
+    assert not (tmp_path / "run").exists()
+    write_minari(tmp_path, "test/pendulum-v0", monkeypatch)
+    with pytest.raises(UserError, match="value_states: 3 is not allowed"):
+        train("minari:test/pendulum-v0", value_states=3)
+    assert train("minari:test/pendulum-v0") == "done"
+
+
+def test_the_folder_of_a_run_on_data_from_elsewhere() -> None:
+    from cqlbench.runs import Protocol, make_run
+
+    def folder(dataset: str) -> str:
+        return make_run(dataset, "bc", {}, Protocol(), 0).folder(Path("r")).parents[2].as_posix()
+
+    assert folder("hopper/medium-v0") == "r/runs/hopper/medium-v0"
+    assert folder("d4rl:hopper-medium-v2") == "r/runs/d4rl/hopper-medium-v2"
+    assert folder("file:../my logs/a:b.npz") == "r/runs/file/.._my_logs_a_b.npz"
+    assert folder("file:/x/plant.npz") == "r/runs/file/_x_plant.npz"
