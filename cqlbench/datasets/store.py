@@ -148,8 +148,9 @@ def load(dataset_id: str, root: Path = DEFAULT_ROOT) -> OfflineDataset:
 
 
 def stored_metadata(dataset_id: str, root: Path = DEFAULT_ROOT) -> dict | None:
-    """What the dataset's `metadata.json` says; None where the dataset has not been made."""
-    if not dataset_file(root, dataset_id).exists():
+    """What the dataset's `metadata.json` says; None where the dataset has not been made, or is not one of ours."""
+    # Of other people's data, `d4rl:NAME` and so on, nothing is known before they are read.
+    if ":" in dataset_id or not dataset_file(root, dataset_id).exists():
         return None
     return json.loads((dataset_folder(root, dataset_id) / "data" / "metadata.json").read_text())
 
