@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from synthetic_runs import make_results, make_suite
 
-from cqlbench.comparison import RUN_COLUMNS
+from cqlbench.comparison import RUN_COLUMNS, write_comparison
 from cqlbench.errors import UserError
+from cqlbench.published.curves import read_curves, write_curves
 from cqlbench.score_files import add_baselines, find_baselines, read_scores
 from cqlbench.scores import RUNS, SCORES, VALUES, collect_runs, collect_scores, collect_values, write_table
 
+CURVES = Path(__file__).parents[2] / "shared/published/d3rlpy_benchmarks_curves.csv.gz"
 HEAD = "dataset,method,seed,score"
 GOOD = [f"d,{method},{seed},0.{seed}{extra}" for method, extra in (("mine", 5), ("cql", 3)) for seed in range(3)]
 
@@ -136,3 +138,32 @@ def test_the_command(tmp_path, suite_and_results):
     assert "mine is better than BC on hopper/random-expert-v0" in done.stdout
     wrong = call("cql", "--scores", write(tmp_path, *GOOD))
     assert wrong.returncode == 2 and "compared with itself" in wrong.stderr
+
+
+def test_of_several_methods_one_against_several(tmp_path):
+    datasets, methods = [f"d{number}" for number in range(6)], {"mine": 0.6, "cql": 0.3, "iql": 0.61, "bc": 0.1}
+    rows = [
+        f"{dataset},{method},{seed},{middle + 0.01 * ((7 * seed + number) % 5)}"
+        for number, dataset in enumerate(datasets)
+        for method, middle in methods.items()
+        for seed in range(4)
+    ]
+    done = call("mine", "--scores", write(tmp_path, *rows), "--against", "cql", "--against", "bc")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("mine is better than CQL") == done.stdout.count("mine is better than BC") == 6
+    assert done.stdout.count("corrected for 12 comparisons") == 12 and "iql" not in done.stdout
+    unsaid = call("--scores", write(tmp_path, *rows), "--against", "cql")
+    assert unsaid.returncode == 2 and "beside cql the file has bc, iql, mine" in unsaid.stderr
+
+
+def test_imported_curves_are_compared(tmp_path):
+    """Other people's runs: 4 methods on 12 datasets, 10 seeds each."""
+    if not CURVES.is_file():
+        pytest.skip(f"{CURVES.name} is not there")
+    write_curves(read_curves(CURVES, references="d4rl"), tmp_path, {"title": "curves", "note": "", "source": ""})
+    text = write_comparison(tmp_path, "TD3PlusBC", ["CQL"])
+    compared = pd.read_csv(tmp_path / "comparison.csv")
+    assert len(compared) == 12 and (compared["seeds"] == 10).all() and "corrected for 12 comparisons" in text
+    # Holm's smallest is the smallest p times their number.
+    assert compared["p_holm"].min() == pytest.approx(12 * compared["p"].min())
+    assert compared["p_holm"].max() <= 1
