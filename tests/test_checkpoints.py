@@ -115,9 +115,9 @@ def test_global_generators_go_on_where_they_were(tmp_path):
 
 
 def test_a_method_without_a_training_state_leaves_no_checkpoint(results, tmp_path):
-    method = Path(__file__).parent / "methods" / "iql.py"
+    method = Path(__file__).parent / "methods" / "td3_bc.py"
     folder = tmp_path / "run"
-    process = subprocess.Popen(command(results, folder, f"{method}:IQL", 400), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command(results, folder, f"{method}:TD3BC", 400), stdout=subprocess.DEVNULL)
     while process.poll() is None:
         assert not (folder / runs.CHECKPOINTS).exists()
         time.sleep(0.01)

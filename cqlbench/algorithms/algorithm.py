@@ -57,3 +57,21 @@ class Resumable(Protocol):
 def part_of(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """The tensors of `state` whose names begin with `name` and a dot, by what follows it."""
     return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What the next step of one of torch's optimisers depends on, beside the parameters, for a `training_state`."""
+    return {
+        f"{index}.{key}": tensor
+        for index, tensors in optimiser.state_dict()["state"].items()
+        for key, tensor in tensors.items()
+    }
+
+
+def load_optimiser_state(optimiser: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
+    """Lets a fresh optimiser of the same parameters go on from the `optimiser_state` of another."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for place, tensor in state.items():
+        index, _, key = place.partition(".")
+        moments.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cqlbench.algorithms.algorithm import part_of
+from cqlbench.algorithms.algorithm import load_optimiser_state, optimiser_state, part_of
 from cqlbench.algorithms.configs import (
     ActorCriticConfig,
     D3rlpyBCConfig,
@@ -111,23 +111,16 @@ class _D3rlpyAlgorithm:
 
     def training_state(self) -> dict[str, Tensor]:
         """Its noise is torch's global generator, which a checkpoint keeps for every method."""
-        moments = {
-            f"{name}.{index}.{key}": tensor
-            for name, optimiser in self._optimisers().items()
-            for index, tensors in optimiser.state_dict()["state"].items()
-            for key, tensor in tensors.items()
-        }
-        return self.state_dict() | moments | {"updates": torch.tensor(self.updates)}
+        state = self.state_dict() | {"updates": torch.tensor(self.updates)}
+        for name, optimiser in self._optimisers().items():
+            state |= {f"{name}.{key}": tensor for key, tensor in optimiser_state(optimiser).items()}
+        return state
 
     def load_training_state(self, state: dict[str, Tensor]) -> None:
         self.load_state_dict(state)
         self.updates = int(state["updates"])
         for name, optimiser in self._optimisers().items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for place, tensor in part_of(state, name).items():
-                index, _, key = place.partition(".")
-                moments.setdefault(int(index), {})[key] = tensor
-            optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
+            load_optimiser_state(optimiser, part_of(state, name))
 
 
 class _D3rlpyActorCritic(_D3rlpyAlgorithm):

@@ -75,8 +75,8 @@ def find_algorithm(name: str) -> Entry:
     for key, value in vars(config).items():
         if key not in fields and not key.startswith("_") and isinstance(value, bool | int | float | str):
             raise UserError(
-                f"method: {key} of the Config of {name} is no setting: decorate the Config with @dataclass(frozen=True) "
-                f"and write its type, {key}: {type(value).__name__} = {value!r}."
+                f"method: {key} of the Config of {name} is no setting: decorate the Config with "
+                f"@dataclass(frozen=True) and write its type, {key}: {type(value).__name__} = {value!r}."
             )
     if taken := sorted(RESERVED & fields):
         raise UserError(f"method: {taken[0]!r} in the Config of {name} is a word of `cqlbench train`; rename it.")

@@ -6,7 +6,6 @@ what came, or LeftOut with what the method has chosen not to have. Whatever else
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import pickle
 import random
@@ -24,8 +23,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from cqlbench.algorithms.algorithm import Resumable
 from cqlbench.algorithms.configs import MethodConfig, discount_of
 from cqlbench.algorithms.registry import find_algorithm, load_class
+from cqlbench.checkpoints import Checkpoint, Checkpoints
 from cqlbench.errors import UserError
 from cqlbench.runs import readable
 from cqlbench.seeding import generator_for
@@ -237,6 +238,33 @@ def check_state_dict(subject: Subject) -> str:
     return f"{len(state)} tensors restore what acts and values in an object of another seed."
 
 
+def check_resume(subject: Subject) -> str:
+    """One that goes on from a checkpoint, as a killed run does, becomes what it would have become."""
+    batches, algorithm = list(subject.batches(UPDATES)), subject.build()
+    if not isinstance(algorithm, Resumable):
+        raise LeftOut("no training_state and load_training_state: a run that is killed starts from its beginning.")
+    half = UPDATES // 2
+    for batch in batches[:half]:
+        algorithm.update(batch)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder), {}, every=0)
+        checkpoints.save(Checkpoint(half, algorithm.training_state(), {}, {}))
+        for batch in batches[half:]:
+            algorithm.update(batch)
+        fresh = subject.build(seed=1)
+        saved = checkpoints.newest(print)
+        assert saved
+        fresh.load_training_state(saved.method)
+    for batch in batches[half:]:
+        fresh.update(batch)
+    if differing := _differing(_tensors(algorithm), _tensors(fresh)):
+        raise Wrong(
+            f"expected a fresh object that was given the training_state after {half} updates to be equal after "
+            f"{UPDATES}; {differing} differs: what update reads must be in it, optimisers, generators and counters too."
+        )
+    return f"goes on after {half} of {UPDATES} updates to the same bytes."
+
+
 def check_seed(subject: Subject) -> str:
     """One seed gives the same weights to the last bit, another seed gives others."""
     states = []
@@ -351,6 +379,7 @@ CHECKS = {
     "act": Check(check_act, _TRAINED),
     "value": Check(check_value, (*_TRAINED, "act")),
     "state_dict": Check(check_state_dict, _ASKED),
+    "resume": Check(check_resume, _ASKED),
     "seed": Check(check_seed, _TRAINED),
     "asking": Check(check_asking, _ASKED),
     "globals": Check(check_globals, _ASKED),

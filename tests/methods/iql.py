@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from cqlbench.algorithms.algorithm import load_optimiser_state, optimiser_state, part_of
 from cqlbench.algorithms.configs import MethodConfig
 from cqlbench.losses import td_loss, td_target
 from cqlbench.networks.critic import CriticEnsemble
@@ -75,6 +76,15 @@ class IQL(nn.Module):
     @torch.no_grad()
     def act(self, observations):
         return self.distribution(observations).mean.cpu().numpy()
+
+    # The two with which a run that was killed goes on.
+    def training_state(self):
+        moments = {f"optimiser.{key}": tensor for key, tensor in optimiser_state(self.optimiser).items()}
+        return {f"networks.{key}": tensor for key, tensor in self.state_dict().items()} | moments
+
+    def load_training_state(self, state):
+        self.load_state_dict(part_of(state, "networks"))
+        load_optimiser_state(self.optimiser, part_of(state, "optimiser"))
 
     # Q speaks of an expectile over the data's actions, of no policy; the one drawn from it is the nearest to that.
     @torch.no_grad()
