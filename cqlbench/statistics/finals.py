@@ -28,7 +28,6 @@ def final_scores(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame)
     best = scores.groupby(KEYS, as_index=False).agg(best=("score", "max"))
     differences = ["difference_mean", "difference_standard_error", "states"]
     paired = values.loc[values["start"] == "data", [*KEYS, "update", *differences]]
-    paired = paired.astype(dict.fromkeys(differences, float))
     # An empty table does not know that these are numbers.
     paired = paired.astype(dict.fromkeys(differences, float))
     finals = finals.merge(best, on=KEYS).merge(paired, on=[*KEYS, "update"], how="left")

@@ -27,7 +27,7 @@ PAIRED, UNPAIRED = "paired", "unpaired"
 # Numbers of seeds for which power.csv says what could be seen.
 SEEDS = (3, 5, 10, 20)
 PAIR = ["dataset", "x", "y", "pairing"]
-COLUMNS = [
+COMPARISONS = [
     *PAIR, "seeds", "x_seeds", "y_seeds", "difference", "low", "high", "p", "p_holm", "comparisons", "detectable",
     "verdict",
 ]  # fmt: skip
@@ -37,7 +37,7 @@ PRECISION = ["error", "degrees", "spread", "degrees_per_seed"]
 
 
 def pair_tests(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """COLUMNS and PRECISION: a row for each two headline methods that were planned on a dataset, in one order.
+    """COMPARISONS and PRECISION: a row for each two headline methods that were planned on a dataset, in one order.
 
     `difference` is the mean score of x minus that of y, `low` and `high` its interval at 95 %, uncorrected. Where both
     methods were planned with the same seeds, and their runs read the same content of the dataset, a seed gave both the
@@ -53,7 +53,7 @@ def pair_tests(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         rows += [
             {"dataset": dataset, "x": x, "y": y, **_test(methods[x], methods[y])} for x, y in combinations(methods, 2)
         ]
-    found = pd.DataFrame(rows, columns=[*COLUMNS, *PRECISION])
+    found = pd.DataFrame(rows, columns=[*COMPARISONS, *PRECISION])
     measured = [column for column in found if column not in (*PAIR, "seeds", "x_seeds", "y_seeds", "verdict")]
     found = found.astype(dict.fromkeys(measured, float))
     testable = found["p"].notna()

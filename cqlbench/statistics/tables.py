@@ -18,7 +18,7 @@ from cqlbench.statistics.over_datasets import (
     profiles,
     sample_efficiency,
 )
-from cqlbench.statistics.pairs import COLUMNS, detectable_by_seeds, pair_tests
+from cqlbench.statistics.pairs import COMPARISONS, detectable_by_seeds, pair_tests
 from cqlbench.statistics.safety import safety
 from cqlbench.statistics.sweeps import sweep
 
@@ -52,7 +52,7 @@ def compute_statistics(
         "mean_profiles": mean_profiles(matrices),
         "improvement": improvement(matrices),
         "improvement_by_update": improvement_by_update(scores, matrices),
-        "comparisons": tests[COLUMNS],
+        "comparisons": tests[COMPARISONS],
         "power": detectable_by_seeds(tests),
         "sample_efficiency": sample_efficiency(scores, matrices),
         "table": score_table(finals, runs),

@@ -2,19 +2,12 @@ from __future__ import annotations
 
 from itertools import product
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from synthetic_runs import make_results, make_suite
 
 from cqlbench import statistics
 from cqlbench.scores import collect_episodes, collect_runs, collect_scores, collect_values
-from cqlbench.statistics.finals import GROUPS
-from cqlbench.statistics.over_datasets import profiles
-from cqlbench.statistics.safety import safety, tail_mean
 
 
 def collect(suite, folder):
@@ -36,74 +29,6 @@ def tables(collected):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cqlbench.statistics.bootstrap.REPETITIONS", 100)
         return statistics.compute_statistics(*collected)
-
-
-@pytest.fixture
-def few_repetitions(monkeypatch):
-    monkeypatch.setattr("cqlbench.statistics.bootstrap.REPETITIONS", 100)
-
-
-def matrix(rows: list[list[float]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=[f"dataset-{index}" for index in range(len(rows[0]))])
-
-
-def test_aggregates_agree_with_numbers_by_hand(few_repetitions):
-    # Means per dataset 0.2 and 0.7; the middle half of the six sorted scores is 0.2 to 0.7.
-    scores = matrix([[0.1, 0.6], [0.2, 0.7], [0.3, 0.8]])
-    found = statistics.aggregates({"m": scores}).set_index("statistic")
-    assert found.loc["Mean", "estimate"] == pytest.approx(0.45)
-    assert found.loc["Median", "estimate"] == pytest.approx(0.45)
-    assert found.loc["IQM", "estimate"] == pytest.approx((0.2 + 0.3 + 0.6 + 0.7) / 4)
-    assert found.loc["Optimality Gap", "estimate"] == pytest.approx(0.55)
-    assert (found["low"] <= found["estimate"]).all() and (found["estimate"] <= found["high"]).all()
-    assert (found["seeds"] == 3).all() and (found["datasets"] == 2).all()
-
-
-def test_one_seed_gets_no_interval():
-    matrices = {"a": matrix([[0.1, 0.6]]), "b": matrix([[0.2, 0.7]])}
-    for table in (
-        statistics.aggregates(matrices), profiles(matrices), statistics.improvement(matrices)
-    ):  # fmt: skip
-        assert table[["low", "high"]].isna().all().all()
-        assert table.iloc[:, 2].notna().all()
-
-
-def test_a_method_alone_does_not_change_the_others(few_repetitions):
-    a, b = matrix([[0.1, 0.6], [0.2, 0.7], [0.3, 0.9]]), matrix([[0.3, 0.1], [0.4, 0.2], [0.5, 0.6]])
-    together = statistics.aggregates({"b": b, "a": a})
-    alone = statistics.aggregates({"a": a})
-    pd.testing.assert_frame_equal(together[together["method"] == "a"].reset_index(drop=True), alone, check_exact=True)
-
-
-def test_the_global_generator_is_left_as_it_was(few_repetitions):
-    np.random.seed(3)
-    expected = np.random.get_state()[1].copy()
-    statistics.aggregates({"a": matrix([[0.1, 0.6], [0.2, 0.7]])})
-    assert (np.random.get_state()[1] == expected).all()
-
-
-@given(
-    hnp.arrays(float, (3, 2), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])),
-    hnp.arrays(float, (4, 2), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])),
-)
-def test_probability_of_improvement_is_rliables(x, y):
-    from rliable import metrics
-
-    ours = statistics.probability_of_improvement(x, y)
-    assert ours == pytest.approx(metrics.probability_of_improvement(x, y))
-    assert ours + statistics.probability_of_improvement(y, x) == pytest.approx(1)
-
-
-def test_profiles_count_runs_above_each_score(few_repetitions):
-    table = profiles({"m": matrix([[0.1, 0.6], [0.2, 0.7]])}).set_index("tau")
-    assert table.loc[0.0, "fraction"] == 1 and table.loc[0.15, "fraction"] == 0.75
-    assert table.loc[0.6, "fraction"] == 0.25 and table.loc[1.0, "fraction"] == 0
-
-
-def test_t_interval_agrees_with_the_book():
-    # Sample 1, 2, 3: standard error 1/sqrt(3), t(0.975, 2) = 4.3027.
-    assert statistics.t_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-3)
-    assert np.isnan(statistics.t_interval(np.array([1.0]))).all()
 
 
 def test_holes_are_named_and_leave_the_matrix(tables):
@@ -194,40 +119,6 @@ def test_a_method_without_a_value_has_distances_and_an_older_run_none(tables):
     assert set(bc.index) == distances and set(bc["seeds"]) == {2}
     older = measures_of(tables, method="d3rlpy-cql cql_alpha=10")
     assert not {*distances, "impossible_optimism"} & set(older.index) and "q_data_minus_policy" in older.index
-
-
-@given(
-    hnp.arrays(float, st.integers(1, 60), elements=st.floats(-1, 2)),
-    st.floats(0.01, 1),
-)
-def test_the_tail_mean_is_the_conditional_value_at_risk(scores, share):
-    found = tail_mean(scores, share)
-    assert scores.min() - 1e-9 <= found <= scores.mean() + 1e-9
-    if share * len(scores) >= 1:
-        # Rockafellar and Uryasev: the largest over t of t - E[(t - score)+] / share, attained at a score.
-        best = max(t - np.maximum(t - scores, 0).mean() / share for t in scores)
-        assert found == pytest.approx(best, abs=1e-9)
-    else:
-        assert found == scores.min()
-
-
-def test_safety_by_hand():
-    # Two seeds of twenty episodes: the worst tenth are the two worst of each, or the four worst of all.
-    good, bad = np.linspace(0.5, 0.9, 20), np.linspace(0.0, 0.38, 20)
-    ended = {0: 0.0, 1: 1.0}
-    episodes = pd.DataFrame(
-        [("d", "m", seed, score, ended[seed]) for seed, own in ((0, good), (1, bad)) for score in own],
-        columns=["dataset", "method", "seed", "score", "terminated"],
-    )
-    runs = pd.DataFrame([("d", "m", "m", True, seed) for seed in (0, 1)], columns=[*GROUPS, "seed"])
-    scores = pd.DataFrame([("d", "m", 5.0)], columns=["dataset", "method", "cql_alpha"])
-    row = safety(episodes, runs, scores, pd.DataFrame(columns=["axis", "method"])).iloc[0]
-    risks = np.array([good[:2].mean(), bad[:2].mean()])
-    assert row["cvar"] == pytest.approx(risks.mean()) and row["score_mean"] == pytest.approx(episodes["score"].mean())
-    assert (row["cvar_low"], row["cvar_high"]) == pytest.approx(statistics.t_interval(risks))
-    assert row["cvar_pooled"] == pytest.approx(bad[:4].mean()) and row["worst"] == 0.0
-    assert (row["terminated"], row["terminated_lowest"], row["terminated_highest"]) == (0.5, 0.0, 1.0)
-    assert (row["seeds"], row["episodes"], row["cql_alpha"], row["shown"]) == (2, 40, 5.0, True)
 
 
 def test_safety_shows_headlines_and_the_values_of_cql_alpha_beside_them(tables):
