@@ -241,7 +241,8 @@ def check_state_dict(subject: Subject) -> str:
 def check_resume(subject: Subject) -> str:
     """One that goes on from a checkpoint, as a killed run does, becomes what it would have become."""
     batches, algorithm = list(subject.batches(UPDATES)), subject.build()
-    if not isinstance(algorithm, Resumable):
+    resumable = isinstance(algorithm, Resumable)
+    if not resumable:
         raise LeftOut("no training_state and load_training_state: a run that is killed starts from its beginning.")
     half = UPDATES // 2
     for batch in batches[:half]:
