@@ -1,4 +1,4 @@
-"""`cqlbench datasets ...`: train behaviour policies, make, list and show datasets, write the package's tables."""
+"""`cqlbench datasets ...`: make, download, list and show datasets, train behaviour policies, write the tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import typer
 
 Root = Annotated[Path, typer.Option(help="Folder of the datasets, a Minari root.")]
 DatasetId = Annotated[str, typer.Argument(help="Such as hopper/medium-v0.", metavar="ID")]
+AnyId = Annotated[
+    str,
+    typer.Argument(help="Such as hopper/medium-v0, minari:ID, d4rl:NAME or file:PATH.", metavar="ID"),
+]
 DEFAULT_ROOT = Path("results/datasets")
 
 
@@ -19,6 +23,7 @@ def add_commands(app: typer.Typer) -> None:
     room.command("list", epilog="Example: cqlbench datasets list")(list_datasets)
     room.command("make", epilog="Example: cqlbench datasets make hopper/medium-v0")(make)
     room.command("show", epilog="Example: cqlbench datasets show hopper/medium-v0")(show)
+    room.command("download", epilog="Example: cqlbench datasets download mujoco/hopper/medium-v0")(download)
     room.command(
         "train-behaviour", epilog="Example: cqlbench datasets train-behaviour hopper --out results/behaviours --seed 1"
     )(train_behaviour)
@@ -63,12 +68,30 @@ def make(
     print(f"{len(dataset.rewards):,} transitions in {dataset_file(root, dataset_id)}, sha256 {dataset.content_hash}")
 
 
-def show(dataset_id: DatasetId, root: Root = DEFAULT_ROOT) -> None:
+def show(dataset_id: AnyId, root: Root = DEFAULT_ROOT) -> None:
     """Prints returns, lengths, ends, action coverage, reference scores and hash of a dataset."""
     from cqlbench.datasets import load
     from cqlbench.datasets.describe import describe
 
     print(describe(load(dataset_id, root)))
+
+
+def download(
+    name: Annotated[str, typer.Argument(help="As the hub calls it.", metavar="ID")],
+    root: Root = DEFAULT_ROOT,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the hub's first answer.", min=0.1)] = 0.8,
+) -> None:
+    """Downloads a dataset from the Minari hub; a suite then calls it minari:ID. Nothing else asks the network."""
+    from cqlbench.datasets import load
+    from cqlbench.datasets.hub import download as fetch
+    from cqlbench.datasets.sources import split_id
+
+    _, name = split_id(f"minari:{name.removeprefix('minari:')}")
+    fetch(name, root, wait)
+    dataset = load(f"minari:{name}", root)
+    if dataset.warning:
+        typer.echo(f"warning: {dataset.warning}", err=True)
+    print(f"{len(dataset.rewards):,} transitions of {dataset.id}, sha256 {dataset.content_hash}")
 
 
 def train_behaviour(

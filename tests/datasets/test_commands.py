@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -29,7 +30,7 @@ def test_make_list_show(tmp_path: Path) -> None:
     assert "terminations: 0, truncations: 3" in shown
 
 
-@pytest.mark.parametrize("command", ["list", "make", "show", "train-behaviour", "references", "hashes"])
+@pytest.mark.parametrize("command", ["list", "make", "show", "download", "train-behaviour", "references", "hashes"])
 def test_help_ends_with_an_example(command: str) -> None:
     assert f"Example: cqlbench datasets {command}" in cqlbench(command, "--help").stdout
 
@@ -55,3 +56,13 @@ def test_pinning_makes_a_dataset_the_expected_one(tmp_path: Path, monkeypatch: p
     assert cqlbench("hashes", "pendulum/expert-v0", *root).exit_code == 0
     assert "(as expected)" in cqlbench("show", "pendulum/expert-v0", *root).stdout
     assert "as expected" in cqlbench("list", *root).stdout
+
+
+def test_show_of_a_file(tmp_path: Path) -> None:
+    size = 30
+    ends = np.arange(size) % 10 == 9
+    arrays = {"obs": np.zeros((size, 2)), "action": np.linspace(-1, 1, size), "reward": np.ones(size)}
+    np.savez(tmp_path / "log.npz", **arrays, terminated=ends & (np.arange(size) < 10), truncated=ends)
+    shown = cqlbench("show", f"file:{tmp_path / 'log.npz'}").stdout
+    assert "(no simulator): 28 transitions, 3 episodes" in shown
+    assert "terminations: 1, truncations: 2" in shown and "references: none" in shown
