@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +11,13 @@ from cqlbench import style
 from cqlbench.report.pages import number, points
 from cqlbench.statistics import CONFIDENCE
 from cqlbench.statistics.finals import score_matrices
-from cqlbench.statistics.paired import holm, paired_test
+from cqlbench.statistics.pairs import pair_tests
 
 # A critic is not believed where it promises too much by more than this part of the largest true value on the dataset.
 EXPLODED = 1.0
 FEW_SEEDS = 5
+# The name of all datasets together, where they are tested like one.
+ALL = "all"
 
 
 class Promise(NamedTuple):
@@ -85,11 +86,14 @@ def find_answer(
     if not inside:
         return Answer("None of these methods is to be trusted: each one is set aside.", [], [], outside, 0)
     first, *others = inside
-    others = _differences(first, others, matrices)
+    others = _differences(first, others, runs, matrices)
     pairs = len(inside) * (len(inside) - 1) // 2
-    answer = Answer("", [], _numbers(first, others, matrices, pairs), [first, *others, *outside], pairs)
-    return answer._replace(
-        sentence=_sentence(first, others, outside), limits=_limits(first, others, outside, comparisons)
+    return Answer(
+        sentence=_sentence(first, others, outside, matrices[first.method].shape[1]),
+        limits=_limits(first, others, outside, comparisons),
+        numbers=_numbers(first, others, matrices, pairs),
+        standings=[first, *others, *outside],
+        pairs=pairs,
     )
 
 
@@ -148,21 +152,30 @@ def _standings(
     return standings
 
 
-def _differences(first: Standing, others: list[Standing], matrices: dict[str, pd.DataFrame]) -> list[Standing]:
-    """The others with the first's distance to each, corrected over all pairs of those that are in."""
+def _differences(
+    first: Standing, others: list[Standing], runs: pd.DataFrame, matrices: dict[str, pd.DataFrame]
+) -> list[Standing]:
+    """The others with the first's distance to each, tested as on one dataset: the mean over all, seed by seed."""
     names = [row.method for row in (first, *others)]
-    tests = {}
-    for x, y in combinations(names, 2):
-        by_seed = (matrices[x] - matrices[y]).mean(axis=1, skipna=False).dropna()
-        tests[x, y] = paired_test(by_seed.to_numpy())
-    p = np.array([float(test.p) for test in tests.values()])
-    p[~np.isnan(p)] = holm(p[~np.isnan(p)])
-    corrected = dict(zip(tests, p, strict=True))
+    datasets = matrices[first.method].columns
+    planned = (
+        runs[runs["method"].isin(names) & runs["dataset"].isin(datasets)]
+        .sort_values("dataset")
+        .groupby(["method", "seed"], as_index=False)
+        .agg(dataset_hash=("dataset_hash", lambda hashes: " ".join(hashes) if hashes.notna().all() else None))
+        .assign(dataset=ALL, headline=True)
+    )
+    means = [matrices[name].mean(axis=1).rename("score").reset_index().assign(method=name) for name in names]
     found = []
+    tests = pair_tests(pd.concat(means).assign(dataset=ALL), planned).set_index(["x", "y"])
     for row in others:
-        pair = (first.method, row.method)
-        test = tests[pair]
-        found.append(row._replace(difference=(float(test.mean), float(test.low), float(test.high), corrected[pair])))
+        if (first.method, row.method) in tests.index:
+            test = tests.loc[(first.method, row.method)]
+            difference = (test["difference"], test["low"], test["high"], test["p_holm"])
+        else:
+            test = tests.loc[(row.method, first.method)]
+            difference = (-test["difference"], -test["high"], -test["low"], test["p_holm"])
+        found.append(row._replace(difference=difference))
     return found
 
 
@@ -205,7 +218,7 @@ def _numbers(first: Standing, others: list[Standing], matrices: dict[str, pd.Dat
     return [score, promise, distance]
 
 
-def _sentence(first: Standing, others: list[Standing], outside: list[Standing]) -> str:
+def _sentence(first: Standing, others: list[Standing], outside: list[Standing], datasets: int) -> str:
     close = [row.name for row in others if not row.apart]
     if first.seeds < 2 and others:
         return f"One seed tells no methods apart; {first.name} scores highest."
@@ -213,7 +226,8 @@ def _sentence(first: Standing, others: list[Standing], outside: list[Standing]) 
         return f"These runs do not tell {_list([first.name, *close])} apart; {first.name} scores highest."
     if others:
         but = " whose value estimate held" if outside else ""
-        return f"Trust {first.name}: it scores above every other method{but}."
+        over = f"over these {datasets} datasets it" if datasets > 1 else "it"
+        return f"Trust {first.name}: {over} scores above every other method{but}."
     return f"Only {first.name} is left: " + (
         "every other method is set aside." if outside else "there is nothing to compare it with."
     )
@@ -224,12 +238,9 @@ def _limits(first: Standing, others: list[Standing], outside: list[Standing], co
     below = [row.name for row in others if row.apart]
     limits = [f"Told apart from it, below: {_list(below)}."] if below and len(below) < len(others) else []
     limits += [f"Set aside: {row.name} ({row.aside})." for row in outside]
-    names = {row.method: row.name for row in others}
-    for row in comparisons.to_dict("records"):
-        for other, sign in ((row["y"], -1), (row["x"], 1)):
-            against = {row["x"], row["y"]} == {first.method, other} and other in names
-            if against and row["p_holm"] < 1 - CONFIDENCE and sign * row["difference"] > 0:
-                limits.append(f"On {row['dataset']}, {names[other]} scores above {first.name}.")
+    above = _above(first, others, comparisons)
+    if above:
+        limits.append(f"Not on every dataset: above {first.name} is {'; '.join(above)}.")
     if first.failed:
         limits.append(f"{_count(first.failed, 'run')} of {first.name} came to nothing and is not in its numbers.")
     if first.seeds < FEW_SEEDS:
@@ -237,6 +248,19 @@ def _limits(first: Standing, others: list[Standing], outside: list[Standing], co
             f"{_count(first.seeds, 'seed').capitalize()}: five are a minimum for a claim, ten for a close one."
         )
     return limits
+
+
+def _above(first: Standing, others: list[Standing], comparisons: pd.DataFrame) -> list[str]:
+    """For each dataset on which the corrected tests put others above the first, which one and who."""
+    names = {row.method: row.name for row in others}
+    found: dict[str, list[str]] = {}
+    for row in comparisons.to_dict("records"):
+        sign = -1 if row["x"] == first.method else 1
+        pair = {row["x"], row["y"]} - {first.method}
+        other = pair.pop()
+        if not pair and other in names and row["p_holm"] < 1 - CONFIDENCE and sign * row["difference"] > 0:
+            found.setdefault(row["dataset"], []).append(names[other])
+    return [f"{_list(above)} on {dataset}" for dataset, above in found.items()]
 
 
 def _interval(low: float, high: float, form: str = ".1f", unit: str = "") -> str:

@@ -53,10 +53,8 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
     """
     runs, scores, values = (read_table(folder / name) for name in (RUNS, SCORES, VALUES))
     named = ("table", "finals", "holes", "aggregates", "diagnostics", "safety", "comparisons", "published")
-    # TEMPORARY until statistics writes comparisons.csv
-    there = [n for n in named if n != "comparisons" or (folder / STATISTICS / "comparisons.csv").is_file()]
-    tables = {name: read_table(folder / STATISTICS / f"{name}.csv") for name in there}
-    table, finals, comparisons = tables["table"], tables["finals"], tables.get("comparisons", pd.DataFrame())
+    tables = {name: read_table(folder / STATISTICS / f"{name}.csv") for name in named}
+    table, finals, comparisons = tables["table"], tables["finals"], tables["comparisons"]
     facts = suite_facts(folder, suite, runs, scores, values)
     headline = sections.headline(table, comparisons, facts.datasets)
     claims = None

@@ -37,7 +37,7 @@ def finals_of(methods: dict[str, tuple[float, float | None]], spread: np.ndarray
 
 def answer_of(finals: pd.DataFrame, runs: pd.DataFrame | None = None, pairs: pd.DataFrame = NO_PAIRS) -> Answer:
     if runs is None:
-        runs = finals.assign(status="done", reason=None)
+        runs = finals.assign(status="done", reason=None, dataset_hash="0")
     matrices, _ = score_matrices(finals, runs)
     return find_answer(score_table(finals, runs), finals, runs, aggregates(matrices), pairs)
 
@@ -51,7 +51,7 @@ def few_repetitions():
 
 def test_one_method_above_all_others_is_to_be_trusted():
     answer = answer_of(finals_of({"cql": (0.8, MODEST), "bc": (0.4, None)}))
-    assert answer.sentence == "Trust CQL: it scores above every other method."
+    assert answer.sentence == "Trust CQL: over these 2 datasets it scores above every other method."
     score, critic, distance = answer.numbers
     assert score.value == "80.0" and "IQM over 2 datasets, 5 seeds" in score.detail
     assert critic.value == "-38 %" and "62 predicted, 100 true" in critic.detail
@@ -68,7 +68,10 @@ def test_methods_that_the_runs_do_not_tell_apart_are_named_together():
 
 def test_an_exploded_value_sets_aside_whatever_it_scores():
     answer = answer_of(finals_of({"sac": (0.9, EXPLODED), "cql": (0.8, MODEST), "bc": (0.4, None)}))
-    assert answer.sentence == "Trust CQL: it scores above every other method whose value estimate held."
+    assert (
+        answer.sentence
+        == "Trust CQL: over these 2 datasets it scores above every other method whose value estimate held."
+    )
     assert answer.limits == ["Set aside: SAC (promises 302 and truly gets 100 on a/one-v0)."]
     assert [row.family for row in answer.standings] == ["cql", "bc", "sac"]
 
@@ -82,7 +85,7 @@ def test_the_size_of_values_decides_what_exploded_also_where_they_are_negative()
 
 def test_a_diverged_run_sets_its_method_aside():
     finals = finals_of({"sac": (0.9, MODEST), "cql": (0.8, MODEST)})
-    runs = finals.assign(status="done", reason=None)
+    runs = finals.assign(status="done", reason=None, dataset_hash="0")
     lost = (finals["method"] == "sac") & (finals["seed"] == 4) & (finals["dataset"] == "a/one-v0")
     runs.loc[lost, "status"] = "diverged"
     answer = answer_of(finals[~lost], runs)
@@ -93,7 +96,7 @@ def test_a_diverged_run_sets_its_method_aside():
 def test_runs_that_came_to_nothing_otherwise_are_counted():
     finals = finals_of({"cql": (0.8, MODEST), "bc": (0.4, None)})
     lost = (finals["method"] == "cql") & (finals["seed"] == 4) & (finals["dataset"] == "a/one-v0")
-    runs = finals.assign(status=np.where(lost, "failed", "done"), reason=None)
+    runs = finals.assign(status=np.where(lost, "failed", "done"), reason=None, dataset_hash="0")
     answer = answer_of(finals[~lost], runs)
     assert answer.sentence.startswith("Trust CQL") and "4 seeds" in answer.numbers[0].detail
     assert "1 run of CQL came to nothing and is not in its numbers." in answer.limits
@@ -120,7 +123,7 @@ def test_a_critic_that_is_not_known_is_called_so():
 def test_a_dataset_on_which_another_is_above_is_named():
     pairs = pd.DataFrame([{"dataset": "b/two-v0", "x": "bc", "y": "cql", "difference": 0.1, "p_holm": 0.01}])
     finals = finals_of({"cql": (0.8, MODEST), "bc": (0.4, None)})
-    assert answer_of(finals, pairs=pairs).limits == ["On b/two-v0, BC scores above CQL."]
+    assert answer_of(finals, pairs=pairs).limits == ["Not on every dataset: above CQL is BC on b/two-v0."]
     assert answer_of(finals, pairs=pairs.assign(difference=-0.1)).limits == []
     assert answer_of(finals, pairs=pairs.assign(p_holm=0.2)).limits == []
 
