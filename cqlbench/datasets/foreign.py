@@ -139,7 +139,7 @@ def _finite(place: str, name: str, values: np.ndarray) -> np.ndarray:
 def _actions(actions: np.ndarray, origin: Origin) -> tuple[np.ndarray, float, list[str]]:
     """(N, A) float32, the limit of each coordinate, and what is to be said about them."""
     choices = origin.choices
-    whole = actions.dtype.kind in "iu" and (actions.ndim == 1 or actions.shape[1:] == (1,))
+    whole = actions.dtype.kind in "biu" and (actions.ndim == 1 or actions.shape[1:] == (1,))
     if choices is None and origin.action_limit is None and whole and actions.min() >= 0:
         choices = int(actions.max()) + 1
         if choices > MOST_CHOICES:

@@ -201,7 +201,8 @@ def _open(path: Path) -> Iterator[Mapping[str, Callable[[], np.ndarray]]]:
     elif path.suffix == ".csv":
         yield _csv_columns(path)
     else:
-        yield _parquet_columns(path)
+        with _open_parquet(path) as columns:
+            yield columns
 
 
 def _csv_columns(path: Path) -> Mapping[str, Callable[[], np.ndarray]]:
@@ -216,28 +217,28 @@ def _csv_columns(path: Path) -> Mapping[str, Callable[[], np.ndarray]]:
     return {str(name): table[name].to_numpy for name in table}
 
 
-def _parquet_columns(path: Path) -> Mapping[str, Callable[[], np.ndarray]]:
+@contextmanager
+def _open_parquet(path: Path) -> Iterator[Mapping[str, Callable[[], np.ndarray]]]:
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise UserError(f"{path}: reading parquet needs pyarrow; pip install pyarrow, or store .npz.") from error
 
-    def column(name: str) -> np.ndarray:
+    def column(file: parquet.ParquetFile, name: str) -> np.ndarray:
         values = file.read([name]).column(0).combine_chunks()
-        if pyarrow.types.is_list(values.type) or pyarrow.types.is_fixed_size_list(values.type):
-            flat = values.flatten().to_numpy(zero_copy_only=False)
-            if len(values) == 0 or len(flat) % len(values) or len(set(values.value_lengths().to_pylist())) > 1:
-                raise UserError(f"{path}: {name} holds lists of different lengths; each step needs as many numbers.")
-            return flat.reshape(len(values), -1)
-        return values.to_numpy(zero_copy_only=False)
+        if not (pyarrow.types.is_list(values.type) or pyarrow.types.is_fixed_size_list(values.type)):
+            return values.to_numpy(zero_copy_only=False)
+        if len(set(values.value_lengths().to_pylist())) > 1:
+            raise UserError(f"{path}: {name} holds lists of different lengths; each step needs as many numbers.")
+        return values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1)
 
     try:
-        file = parquet.ParquetFile(path)
-        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-        # Compressed, a column of equal numbers is next to nothing; as an array each takes eight bytes.
-        numbers = sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
+        with parquet.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+            # Compressed, a column of equal numbers is next to nothing; as an array each takes eight bytes.
+            numbers = sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
+            check_size(str(path), 8 * numbers)
+            yield {name: partial(column, file, name) for name in file.schema_arrow.names}
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as parquet ({str(error).splitlines()[0]}).") from error
-    check_size(str(path), 8 * numbers)
-    return {name: partial(column, name) for name in file.schema_arrow.names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def _described(path: Path) -> tuple[Origin, from_logs.Columns]:
     for key, value in said.items():
         if key not in DESCRIPTION_KEYS:
             raise UserError(f"{beside}: {key}: no such key; the allowed ones are {', '.join(DESCRIPTION_KEYS)}.")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if key in _NUMBERS and not number:
             raise refuse(key, "a number")
         if key in _COUNTS and not (number and isinstance(value, int) and value >= 1):
@@ -116,6 +117,8 @@ def _described(path: Path) -> tuple[Origin, from_logs.Columns]:
         raise refuse("action_limit", "above 0")
     if ("reference_random" in said) != ("reference_expert" in said):
         raise UserError(f"{beside}: reference_random and reference_expert go together; one of them is missing.")
+    if "reference_random" in said and said["reference_random"] == said["reference_expert"]:
+        raise refuse("reference_expert", "another number than reference_random")
     columns = said.get("columns", {})
     if not isinstance(columns, dict) or not all(
         role in from_logs.USUAL_NAMES

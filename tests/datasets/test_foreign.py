@@ -223,6 +223,8 @@ def test_a_simulator_of_ours_can_be_named(tmp_path: Path) -> None:
         ({"episode_limit": 2.5}, "episode_limit: 2.5"),
         ({"discrete_actions": True}, "discrete_actions"),
         ({"reference_random": 1}, "go together"),
+        ({"reference_random": 1, "reference_expert": 1.0}, "another number"),
+        ({"action_limit": float("inf")}, "action_limit"),
         ([1], "must be a mapping"),
     ],
 )
