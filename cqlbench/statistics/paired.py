@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
-from scipy.optimize import brentq
 
 from cqlbench.statistics.intervals import CONFIDENCE
 
@@ -81,21 +79,6 @@ def likely_spreads(seeds: float, deviation: Any) -> tuple[Any, Any, Any]:
         deviation * np.sqrt((seeds - 1) / stats.chi2.ppf(part, seeds - 1)) for part in (1 - tail, 0.5, tail)
     )
     return low, middle, high
-
-
-@cache
-def _detectable_errors(degrees: float, comparisons: int) -> float:
-    """`detectable_difference` of a standard error of 1."""
-    critical = stats.t.ppf(1 - (1 - CONFIDENCE) / comparisons / 2, degrees)
-    return brentq(lambda errors: stats.nct.sf(critical, degrees, errors) - POWER, 0, 3 * critical + 10)
-
-
-def detectable_difference(error: float, degrees: float, comparisons: int = 1) -> float:
-    """The smallest true difference that is found with POWER, where the mean difference has this standard error.
-
-    As `power`, of normal differences and at the level of Holm's first step; `degrees` of freedom may be Welch's.
-    """
-    return float(error) * _detectable_errors(float(degrees), comparisons)
 
 
 def seeds_needed(gain: float, deviation: float, comparisons: int = 1) -> int | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cqlbench.statistics.detectable import detectable_difference
 from cqlbench.statistics.finals import KEYS
 from cqlbench.statistics.intervals import CONFIDENCE
 from cqlbench.statistics.paired import (
@@ -17,7 +18,6 @@ from cqlbench.statistics.paired import (
     UNDECIDED,
     UNTESTABLE,
     WORSE,
-    detectable_difference,
     holm,
     likely_spreads,
     paired_test,
@@ -31,13 +31,13 @@ COMPARISONS = [
     *PAIR, "seeds", "x_seeds", "y_seeds", "difference", "low", "high", "p", "p_holm", "comparisons", "detectable",
     "verdict",
 ]  # fmt: skip
-# Of the difference of the means: its standard error and degrees of freedom with the seeds at hand; and those of n seeds
-# of each method, which are spread / sqrt(n) and degrees_per_seed * (n - 1).
-PRECISION = ["error", "degrees", "spread", "degrees_per_seed"]
+# The deviations over seeds that were seen, where the test is paired that of the differences and 0; and with how many
+# degrees of freedom.
+SPREAD = ["x_deviation", "y_deviation", "degrees"]
 
 
 def pair_tests(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """COMPARISONS and PRECISION: a row for each two headline methods that were planned on a dataset, in one order.
+    """COMPARISONS and SPREAD: a row for each two headline methods that were planned on a dataset, in one order.
 
     `difference` is the mean score of x minus that of y, `low` and `high` its interval at 95 %, uncorrected. Where both
     methods were planned with the same seeds, and their runs read the same content of the dataset, a seed gave both the
@@ -53,14 +53,14 @@ def pair_tests(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         rows += [
             {"dataset": dataset, "x": x, "y": y, **_test(methods[x], methods[y])} for x, y in combinations(methods, 2)
         ]
-    found = pd.DataFrame(rows, columns=[*COMPARISONS, *PRECISION])
+    found = pd.DataFrame(rows, columns=[*COMPARISONS, *SPREAD])
     measured = [column for column in found if column not in (*PAIR, "seeds", "x_seeds", "y_seeds", "verdict")]
     found = found.astype(dict.fromkeys(measured, float))
     testable = found["p"].notna()
     found["comparisons"] = int(testable.sum())
     found.loc[testable, "p_holm"] = holm(found.loc[testable, "p"].to_numpy())
     found.loc[testable, "detectable"] = [
-        detectable_difference(likely_spreads(test.degrees + 1, test.error)[1], test.degrees, test.comparisons)
+        _detectable(test, (test.seeds,) * 2 if test.pairing == PAIRED else (test.x_seeds, test.y_seeds))[1]
         for test in found[testable].itertuples()
     ]
     found["verdict"] = np.select(
@@ -78,14 +78,16 @@ def detectable_by_seeds(tests: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for test in tests[tests["p"].notna()].itertuples():
-        spreads = likely_spreads(test.degrees + 1, test.spread)
         for seeds in SEEDS:
-            degrees = test.degrees_per_seed * (seeds - 1)
-            low, middle, high = (
-                detectable_difference(spread / seeds**0.5, degrees, test.comparisons) for spread in spreads
-            )
+            low, middle, high = _detectable(test, (seeds, seeds))
             rows.append((test.dataset, test.x, test.y, test.pairing, seeds, middle, low, high))
     return pd.DataFrame(rows, columns=[*PAIR, "seeds", "detectable", "detectable_low", "detectable_high"])
+
+
+def _detectable(test: Any, seeds: tuple[int, int]) -> list[float]:
+    """With these seeds of x and y, at the low, middle and high of the likely spreads."""
+    as_seen = detectable_difference((test.x_deviation, test.y_deviation), seeds, test.comparisons)
+    return [factor * as_seen for factor in likely_spreads(test.degrees + 1, 1.0)]
 
 
 def _test(x: pd.DataFrame, y: pd.DataFrame) -> dict[str, Any]:
@@ -100,19 +102,15 @@ def _test(x: pd.DataFrame, y: pd.DataFrame) -> dict[str, Any]:
         if count:
             test = paired_test(differences)
             found |= {"difference": test.mean, "low": test.low, "high": test.high, "p": test.p}
-            found |= {"error": test.deviation / count**0.5, "degrees": count - 1}
-            found |= {"spread": test.deviation, "degrees_per_seed": 1.0}
+            found |= {"x_deviation": test.deviation, "y_deviation": 0.0, "degrees": count - 1}
         return found
     count = min(len(own), len(other))
     found |= {"pairing": UNPAIRED, "seeds": count}
     if count:
         found["difference"] = own.mean() - other.mean()
-    of_own, of_other = own.var(), other.var()
-    spread = np.sqrt(of_own + of_other)
-    if count > 1 and spread >= NO_SPREAD:
+    if count > 1 and own.var() + other.var() >= NO_SPREAD**2:
         welch = stats.ttest_ind(own, other, equal_var=False)
         low, high = welch.confidence_interval(CONFIDENCE)
         found |= {"low": low, "high": high, "p": welch.pvalue}
-        found |= {"error": np.sqrt(of_own / len(own) + of_other / len(other)), "degrees": welch.df}
-        found |= {"spread": spread, "degrees_per_seed": spread**4 / (of_own**2 + of_other**2)}
+        found |= {"x_deviation": own.std(), "y_deviation": other.std(), "degrees": welch.df}
     return found

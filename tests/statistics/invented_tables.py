@@ -19,7 +19,7 @@ def make_tables(
     scores: np.ndarray,
     methods: Sequence[str] = "abcdefgh",
     datasets: Sequence[str] = ("d0", "d1", "d2", "d3"),
-    seeds: Sequence[int] = range(100),
+    seeds: Sequence[int] = range(1000),
     content: str | None = "hash",
 ) -> list[pd.DataFrame]:
     """What compute_statistics takes, of (methods, datasets, seeds, updates); a NaN is an evaluation without a score."""

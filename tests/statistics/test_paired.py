@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from cqlbench.statistics import paired
 from cqlbench.statistics.paired import paired_test
@@ -30,6 +31,12 @@ def test_holm_lies_between_no_correction_and_bonferroni(p):
     corrected = paired.holm(p)
     assert (corrected >= p).all() and (corrected <= np.minimum(1, len(p) * p) + 1e-12).all()
     assert (np.diff(corrected[np.argsort(p)]) >= 0).all()
+
+
+def test_holm_is_statsmodels():
+    p = np.random.default_rng(0).random((50, 6)) ** 3
+    expected = [multipletests(row, method="holm")[1] for row in p]
+    np.testing.assert_allclose(paired.holm(p), expected)
 
 
 def test_power_agrees_with_simulated_tests():
