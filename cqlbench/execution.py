@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import math
 import resource
 from contextlib import ExitStack
@@ -44,7 +45,7 @@ class Progress(Protocol):
     def trained(self, update: int, metrics: dict[str, float]) -> None: ...
 
     def evaluated(self, update: int, measures: dict[str, float]) -> None:
-        """`return_mean`, and what values.csv says from states of the data, where that is known."""
+        """`return_mean` where there is a simulator, and what values.csv says from states of the data, where known."""
 
 
 class Unwatched:
@@ -99,7 +100,10 @@ def execute(
     That file says where the time went: `imports` (from the start of the process to this call), `loading` (reading the
     dataset, building the method, saving its policy), `training` and `evaluation`, wall clock and CPU; of a run that
     was killed, without what was lost by it.
-    Raises UserError where the dataset is not there, is too small or has no simulator, or the device is not to be had.
+    Without a simulator a run has no episodes and no true value: each evaluation is a row of evaluation.csv with 0
+    episodes and no number as its return, and one of values.csv with the distances of the policy's actions from the
+    data's; `cqlbench estimate` says what else can be known of it.
+    Raises UserError where the dataset is not there or too small, or the device is not to be had.
     """
     stopwatch = Stopwatch(before="imports")
     prepare_process()
@@ -110,12 +114,7 @@ def execute(
     if run.config.num_transitions is not None:
         dataset = draw_transitions(dataset, run.config.num_transitions)
     states = run.protocol.value_states
-    if not dataset.task.env_id:
-        raise UserError(
-            f"{dataset.id}: no simulator is known for these data, and a run is judged in one; "
-            f"look at them with: cqlbench datasets show {dataset.id}"
-        )
-    if states and dataset.qpos.shape[1] == 0:
+    if states and dataset.task.env_id and dataset.qpos.shape[1] == 0:
         raise UserError(
             f"value_states: {states} is not allowed; {dataset.id} has no simulator states to start from: set it to 0."
         )
@@ -209,13 +208,14 @@ class Trained(NamedTuple):
 def load_trained(folder: Path) -> Trained:
     """The method of the finished run in `folder` as it was after its last update. Needs no dataset.
 
-    Raises UserError where the folder holds no finished run.
+    Its normaliser turns observations and actions; rewards it leaves as they are. Raises UserError where the folder
+    holds no finished run.
     """
     prepare_process()
     run = runs.read_run(folder)
     if not (folder / runs.POLICY).is_file():
         raise UserError(f"{folder} has no {runs.POLICY}: the run has not finished. Train it first.")
-    task, _ = parse_id(run.dataset)
+    task = _task_of(run, folder)
     algorithm = build_algorithm(run, task, torch.device("cpu"))
     tensors = load_file(folder / runs.POLICY)
     normaliser = Normaliser.from_state_dict(tensors, task.action_limit)
@@ -223,9 +223,24 @@ def load_trained(folder: Path) -> Trained:
     return Trained(run, task, algorithm, normaliser)
 
 
+def _task_of(run: Run, folder: Path) -> Task:
+    """What an id of our own says; of data from elsewhere provenance.json does."""
+    if ":" not in run.dataset:
+        return parse_id(run.dataset)[0]
+    return Task(**json.loads((folder / runs.PROVENANCE).read_text())["dataset"]["task"])
+
+
 def evaluate_run(folder: Path, episodes: int) -> list[EpisodeResult]:
-    """Episodes of the policy a finished run has left in `folder`. Raises UserError as `load_trained` does."""
+    """Episodes of the policy a finished run has left in `folder`.
+
+    Raises UserError as `load_trained` does, and where there is no simulator to run them in.
+    """
     trained = load_trained(folder)
+    if not trained.task.env_id:
+        raise UserError(
+            f"{trained.run.dataset}: no simulator is known for these data, so no episode can be run; "
+            f"estimate what the policy is worth with: cqlbench estimate {folder}"
+        )
     return evaluate(trained.algorithm, trained.task, trained.normaliser, trained.run.seed, episodes)
 
 
@@ -270,21 +285,23 @@ class _Judge:
 
     def evaluate(self, update: int) -> dict[str, float]:
         """One evaluation point; returns its mean return, and its values from states of the data."""
-        protocol = self.run.protocol
-        results = evaluate(self.algorithm, self.dataset.task, self.normaliser, self.run.seed, protocol.episodes)
+        protocol, task = self.run.protocol, self.dataset.task
+        results: list[EpisodeResult] = []
+        if task.env_id:
+            results = evaluate(self.algorithm, task, self.normaliser, self.run.seed, protocol.episodes)
         returns = np.array([result.return_ for result in results])
         self.tables[runs.EVALUATION].write(
             {
                 "update": update,
                 "episodes": len(results),
-                "return_mean": returns.mean(),
+                "return_mean": returns.mean() if results else math.nan,
                 "return_std": returns.std(ddof=1) if len(results) > 1 else math.nan,
             }
         )
         for episode, result in enumerate(results):
             row = {"return": result.return_, "length": result.length, "terminated": int(result.terminated)}
             self.tables[runs.EPISODES].write({"update": update, "episode": episode} | row)
-        measures = {"return_mean": float(returns.mean())}
+        measures = {"return_mean": float(returns.mean())} if results else {}
         if self.around:
             distances = compare_actions(self.algorithm, self.around)
             for row in self._value_rows():
@@ -297,7 +314,7 @@ class _Judge:
 
     def _value_rows(self) -> list[dict[str, Any]]:
         states = self.run.protocol.value_states
-        if not has_value(self.algorithm):
+        if not has_value(self.algorithm) or not self.dataset.task.env_id:
             return [{"start": "data", "states": states}]
         discount = discount_of(self.run.config)
         return compare_values(self.algorithm, self.dataset, self.normaliser, discount, self.run.seed, states, self.best)

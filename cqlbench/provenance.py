@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import platform
 import subprocess
@@ -88,6 +89,8 @@ def describe_provenance(dataset: OfflineDataset) -> dict[str, Any]:
             "warning": dataset.warning,
             "ref_min": dataset.reference_random,
             "ref_max": dataset.reference_expert,
+            # Of our own data the id says it.
+            **({"task": dataclasses.asdict(dataset.task)} if ":" in dataset.id else {}),
         },
     }
 

@@ -5,6 +5,7 @@ Imports neither torch nor gymnasium, so that reading a table never pays for them
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +23,8 @@ class Task:
     (Farama-Foundation/D4RL, d4rl/infos.py); None where D4RL does not have the task. They were measured in another
     simulator version and stand beside our own references, never in their place.
     `behaviour_env_steps` is how long the behaviour policy is trained; 0 where it is known without training.
-    `env_id` is empty where there is no simulator, as for logs of one's own: such a task has data and no evaluation.
+    `env_id` is empty where there is no simulator, as for logs of one's own: such a task has data and estimates, no
+    returns.
     """
 
     name: str
@@ -56,8 +58,10 @@ def find_task(name: str) -> Task:
     return TASKS[name]
 
 
-def score_of(return_: float, random_return: float, expert_return: float) -> float:
-    """The normalised score: 0 for the random policy, 1 for the expert."""
+def score_of(return_: float, random_return: float | None, expert_return: float | None) -> float:
+    """The normalised score: 0 for the random policy, 1 for the expert; NaN where nobody knows what these get."""
+    if random_return is None or expert_return is None:
+        return math.nan
     return (return_ - random_return) / (expert_return - random_return)
 
 

@@ -70,6 +70,8 @@ class _Watcher:
     def evaluated(self, update: int, measures: dict[str, float]) -> None:
         if self.events:
             self.events.evaluated(update, measures)
+        if "return_mean" not in measures:
+            return  # no simulator
         self.last_return = f"  return {measures['return_mean']:.1f}"
         if not self.bar:
             print(f"update {update:,}: mean return {measures['return_mean']:.1f}", flush=True)

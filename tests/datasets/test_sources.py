@@ -310,7 +310,7 @@ def test_every_field_has_its_type(tmp_path: Path) -> None:
 
 def test_a_run_on_data_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cqlbench.cli.progress import watch
-    from cqlbench.execution import execute
+    from cqlbench.execution import evaluate_run, execute
     from cqlbench.runs import Protocol, make_run
 
     protocol = Protocol(updates=2, evaluate_every=2, episodes=1, value_states=0)
@@ -321,9 +321,9 @@ def test_a_run_on_data_from_elsewhere(tmp_path: Path, monkeypatch: pytest.Monkey
             return execute(run, tmp_path / "minari", tmp_path / "run", progress)
 
     write(tmp_path / "full.npz", FULL["full.npz"])
+    assert train(f"file:{tmp_path / 'full.npz'}") == "done"
     with pytest.raises(UserError, match="no simulator is known for these data"):
-        train(f"file:{tmp_path / 'full.npz'}")
-    assert not (tmp_path / "run").exists()
+        evaluate_run(tmp_path / "run", 1)
     write_minari(tmp_path, "test/pendulum-v0", monkeypatch)
     with pytest.raises(UserError, match="value_states: 3 is not allowed"):
         train("minari:test/pendulum-v0", value_states=3)
