@@ -42,6 +42,7 @@ COLUMNS = [
     "dataset", "method", "reference", "seeds", "mean", "reference_mean", "difference", "low", "high", "p", "p_holm",
     "probability_of_improvement", "power", "power_low", "power_high", "more_seeds_for_gain", "more_seeds_for_observed",
     "value_gap", "reference_value_gap", "cpu_seconds", "reference_cpu_seconds", "missing", "verdict", "sentence",
+    "outlook",
 ]  # fmt: skip
 
 
@@ -175,7 +176,8 @@ def markdown(comparison: pd.DataFrame) -> str:
             f"**{row['verdict']}**",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in comparison["sentence"])]) + "\n"
+    words = comparison[["sentence", "outlook"]].fillna("").agg(" ".join, axis=1).str.strip()
+    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in words)]) + "\n"
 
 
 def _compare_on(dataset: str, here: pd.DataFrame, method: str, reference: str) -> dict[str, Any]:
@@ -217,19 +219,19 @@ def _compare_on(dataset: str, here: pd.DataFrame, method: str, reference: str) -
 
 
 def _judge(row: dict[str, Any], comparisons: int) -> dict[str, Any]:
-    """The verdict, what more seeds would do, and both in words."""
+    """The verdict and what more seeds would do; both in words, the first as `sentence`, the second as `outlook`."""
     method, reference, seeds = _name(row["method"]), _name(row["reference"]), row["seeds"]
     on = f"on {row['dataset']}"
     nothing = dict.fromkeys(["power", "power_low", "power_high", "more_seeds_for_gain", "more_seeds_for_observed"])
-    left_out = f" Left out, each with its pair: {row['missing']}." if row["missing"] else ""
+    left_out = [f"Left out, each with its pair: {row['missing']}."] if row["missing"] else []
     if np.isnan(row["p"]):
         why = (
             f"{seeds} seed{'s' * (seeds != 1)} of both; a spread needs two"
             if seeds < 2
             else "the difference is the same in every seed; check that the seeds are used"
         )
-        sentence = f"Whether {method} is better than {reference} {on} cannot be judged: {why}.{left_out}"
-        return nothing | {"verdict": UNTESTABLE, "sentence": sentence}
+        sentence = f"Whether {method} is better than {reference} {on} cannot be judged: {why}."
+        return nothing | {"verdict": UNTESTABLE, "sentence": sentence, "outlook": " ".join(left_out)}
 
     significant = row["p_holm"] < 1 - CONFIDENCE
     verdict = UNDECIDED if not significant else BETTER if row["difference"] > 0 else WORSE
@@ -238,12 +240,12 @@ def _judge(row: dict[str, Any], comparisons: int) -> dict[str, Any]:
         f"{_points((row['difference'], row['low'], row['high']))} points over {seeds} seeds "
         f"(in brackets the 95 % interval), {corrected}"
     )
-    if significant:
-        sentence = f"{method} is {verdict} than {reference} {on}: {seen}."
-    else:
-        sentence = f"No evidence either way between {method} and {reference} {on}: {seen}."
-        if row["p"] < 1 - CONFIDENCE:
-            sentence += " The interval alone excludes zero; the correction takes it back."
+    found = f"{method} is {verdict} than {reference}"
+    if not significant:
+        found = f"No evidence either way between {method} and {reference}"
+    outlook = []
+    if not significant and row["p"] < 1 - CONFIDENCE:
+        outlook.append("The interval alone excludes zero; the correction takes it back.")
     spread_low, spread, spread_high = likely_spreads(seeds, row["deviation"])
     chances = {
         key: float(power(seeds, GAIN, of, comparisons))
@@ -254,14 +256,15 @@ def _judge(row: dict[str, Any], comparisons: int) -> dict[str, Any]:
         needed = seeds_needed(gain, spread, comparisons)
         more[key] = None if needed is None else max(needed - seeds, 0)
     if verdict == UNDECIDED:
-        sentence += (
-            f" From the spread seen, {seeds} seeds find a true gain of {100 * GAIN:g} points in "
+        outlook.append(
+            f"From the spread seen, {seeds} seeds find a true gain of {100 * GAIN:g} points in "
             f"{100 * chances['power']:.0f} % of cases ({100 * chances['power_low']:.0f} to "
             f"{100 * chances['power_high']:.0f} %); {_more(more['more_seeds_for_gain'], seeds)} needed for "
             f"{100 * POWER:g} %. Should the true difference be the one seen, "
             f"{_more(more['more_seeds_for_observed'], seeds)} needed to show it as often."
         )
-    return {**chances, **more, "verdict": verdict, "sentence": sentence + left_out}
+    sentences = {"sentence": f"{found} {on}: {seen}.", "outlook": " ".join([*outlook, *left_out])}
+    return {**chances, **more, "verdict": verdict, **sentences}
 
 
 def _more(seeds: int | None, present: int) -> str:

@@ -71,18 +71,19 @@ def plan_comparison(base: Path, choice: Choice, results: Path) -> Planned:
         if reference == family:
             raise UserError(f"--against {reference}: a method cannot be compared with itself; give one another name.")
     chosen = _choose(base, family, choice, known)
-    sources, entries = [], {}
+    sources, entries, notes = [], {}, [f"Written by cqlbench compare from {base.name}."]
     for name, method in {**{name: headline[name] for name in choice.references}, family: chosen}.items():
         entries[name] = {"algorithm": method.algorithm, **method.config.changed()}
         folder, source = _find_source(suite, method, headline.get(name), results, choice.train_baselines)
         if folder:
             entries[name]["taken_from"] = folder
+            notes.append(f"The runs of {name} are taken from {folder}; --train-baselines trains them.")
         sources.append(f"{name}: {source}")
     names = " ".join(choice.references)
     content = {
         "name": re.sub("[^a-z0-9]+", "-", f"{family} vs {names} on {suite.name}".lower()).strip("-"),
         "title": f"{family} against {', '.join(choice.references)} on {suite.name}",
-        "note": f"Written by cqlbench compare from {base.name}. {suite.note}".strip(),
+        "note": " ".join([*notes, suite.note]).strip(),
         "datasets": list(suite.datasets),
         "seeds": list(suite.seeds),
         "protocol": dataclasses.asdict(suite.protocol),

@@ -53,7 +53,7 @@ def test_verdicts():
     level = found.loc["level"]
     assert level["low"] < 0 < level["high"]
     assert level["power_low"] < level["power"] < level["power_high"]
-    assert f"{level['more_seeds_for_gain']} more seeds are needed for 80 %" in level["sentence"]
+    assert f"{level['more_seeds_for_gain']} more seeds are needed for 80 %" in level["outlook"]
 
 
 def test_correction_is_over_everything_compared_at_once():
@@ -67,7 +67,7 @@ def test_correction_is_over_everything_compared_at_once():
     assert alone["p"][0] == together["p"][0] < 0.05
     assert together["p_holm"][0] == pytest.approx(3 * alone["p_holm"][0])
     assert (alone["verdict"][0], together["verdict"][0]) == ("better", "no evidence either way")
-    assert "the correction takes it back" in together["sentence"][0]
+    assert "the correction takes it back" in together["outlook"][0]
 
 
 def test_a_failed_run_is_named_and_leaves_with_its_pair():
@@ -75,7 +75,7 @@ def test_a_failed_run_is_named_and_leaves_with_its_pair():
     row = compare(table, "mine", ["cql"]).iloc[0]
     assert row["seeds"] == 3 and row["reference_mean"] == pytest.approx((0.3 + 0.31 + 0.33) / 3)
     assert row["missing"] == "seed 1 of mine (failed: no memory)"
-    assert row["missing"] in row["sentence"] and row["verdict"] == "better"
+    assert row["missing"] in row["outlook"] and row["verdict"] == "better"
 
 
 @pytest.mark.parametrize(
