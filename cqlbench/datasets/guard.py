@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # An array is read, cast and cut: at the worst it is there three times.
 COPIES = 3
-_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile)
+# Of damaged files h5py raises about everything, TypeError for types that it does not know.
+_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, zlib.error, zipfile.BadZipFile)
 
 
 def check_size(place: str, size: int) -> None:
@@ -64,7 +65,8 @@ def read_hdf5(file: h5py.File, name: str) -> np.ndarray:
     node: Any = file
     for part in name.split("/"):
         if not isinstance(node, h5py.Group) or not has(node, part):
-            found = sorted(node) if isinstance(node, h5py.Group) else []
+            # Names that are not UTF-8 come as bytes.
+            found = sorted(map(str, node)) if isinstance(node, h5py.Group) else []
             raise UserError(f"{place} is missing; at its place are {_listed(found)}.")
         # Of the link itself, not of what it leads to.
         if node.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
