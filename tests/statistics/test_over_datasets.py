@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as hnp
 from invented_tables import make_tables, matrix
 from rliable import library, metrics
 
-from cqlbench.statistics.bootstrap import bootstrap_interval
 from cqlbench.statistics.finals import final_scores, score_matrices
 from cqlbench.statistics.over_datasets import (
     TAUS,
@@ -152,13 +151,6 @@ def test_a_method_alone_does_not_change_the_others(few_repetitions):
     pd.testing.assert_frame_equal(together[together["method"] == "a"].reset_index(drop=True), alone, check_exact=True)
 
 
-def test_the_global_generator_is_left_as_it_was(few_repetitions):
-    np.random.seed(3)
-    expected = np.random.get_state()[1].copy()
-    aggregates({"a": matrix([[0.1, 0.6], [0.2, 0.7]])})
-    assert (np.random.get_state()[1] == expected).all()
-
-
 def test_one_seed_gets_no_interval():
     matrices = {"a": matrix([[0.1, 0.6]]), "b": matrix([[0.2, 0.7]])}
     for table in (aggregates(matrices), profiles(matrices), mean_profiles(matrices), improvement(matrices)):
@@ -224,9 +216,3 @@ def test_the_last_update_of_the_curves_is_the_final_one(few_repetitions):
     )
     iqm = aggregates(matrices).query("statistic == 'IQM'")["estimate"].tolist()
     assert sample_efficiency(evaluations, matrices).query("update == 2")["iqm"].tolist() == pytest.approx(iqm)
-
-
-def test_the_interval_of_a_mean_of_two_is_known():
-    # Of two seeds at 0 and 1 the resampled mean is 0 or 1 in a quarter of cases each.
-    _, low, high = bootstrap_interval(np.array([[0.0], [1.0]]), lambda scores: scores.mean(axis=0), "mean")
-    assert (low[0], high[0]) == (0, 1)

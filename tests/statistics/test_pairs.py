@@ -83,7 +83,7 @@ def test_the_correction_is_over_the_whole_table():
     assert (verdicts[:, "a", "c"] == "no evidence either way").all()
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(
     hnp.arrays(float, (3, 2, 4, 1), elements=st.floats(0, 1), unique=True),
     st.permutations("abc"),

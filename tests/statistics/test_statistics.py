@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import pandas as pd
 import pytest
+from invented_tables import make_tables
 from synthetic_runs import make_results, make_suite
 
 from cqlbench import statistics
@@ -160,3 +162,30 @@ def test_a_suite_without_any_finished_run_has_tables_too(tmp_path):
     assert len(found["holes"]) == len(suite.runs())
     assert (found["table"]["seeds"] == 0).all() and (found["safety"]["seeds"] == 0).all()
     assert found["diagnostics"].empty
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf])
+def test_a_last_score_that_is_no_number_is_a_hole(nothing, few_repetitions):
+    scores = np.random.default_rng(0).random((2, 2, 3, 2))
+    scores[0, 1, 2, 1] = nothing
+    found = statistics.compute_statistics(*make_tables(scores))
+    because = found["holes"].set_index(["dataset", "method", "seed"])["because"]
+    assert because["d1", "a", 2] == "its last score is no number"
+    assert "lacks this seed" in because["d0", "a", 2] and len(because) == 2
+    table = found["table"].set_index(["dataset", "method"])
+    assert (table.loc[("d1", "a"), "seeds"], table.loc[("d1", "a"), "failed"]) == (2, 1)
+    assert table.loc[("d1", "a"), "score_mean"] == pytest.approx(scores[0, 1, :2, 1].mean())
+    pairs = found["comparisons"].set_index("dataset")["seeds"]
+    assert (pairs["d0"], pairs["d1"]) == (3, 2)
+    assert found["curves"].set_index(["dataset", "method", "update"]).loc[("d1", "a", 2), "seeds"] == 2
+    assert found["aggregates"].set_index(["method", "statistic"]).loc[("a", "IQM"), "seeds"] == 2
+    assert np.isfinite(found["aggregates"][["estimate", "low", "high"]]).all().all()
+
+
+def test_seeds_that_no_two_datasets_share_leave_no_matrix(few_repetitions):
+    scores, runs, *others = make_tables(np.random.default_rng(0).random((2, 2, 2, 1)))
+    gone = (scores["method"] == "a") & ((scores["dataset"] == "d0") == (scores["seed"] == 0))
+    found = statistics.compute_statistics(scores[~gone], runs, *others)
+    own = found["aggregates"][found["aggregates"]["method"] == "a"]
+    assert (own["seeds"] == 0).all() and own["estimate"].isna().all()
+    assert len(found["holes"]) == 4 and (found["table"].query("method == 'a'")["seeds"] == 1).all()

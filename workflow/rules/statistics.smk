@@ -10,7 +10,10 @@ rule statistics:
         ),
         others=collect(
             SUITE_FOLDER + "/statistics/{table}.csv",
-            table="aggregates profiles improvement sample_efficiency sweep curves holes diagnostics safety published".split(),
+            table=(
+                "aggregates profiles mean_profiles improvement improvement_by_update sample_efficiency comparisons "
+                "power sweep curves holes diagnostics safety published"
+            ).split(),
             allow_missing=True,
         ),
         timing=accounting.timing_of_step(SUITE_FOLDER, "statistics"),
