@@ -328,8 +328,9 @@ def test_the_suite_of_the_page_shares_its_baselines_with_quick(tmp_path, monkeyp
     quick = load_suite(Path(__file__).parent.parent / "workflow" / "config" / "quick.yaml").runs()
     monkeypatch.chdir(tmp_path)
     shared = {run.folder(tmp_path) for _, run in quick}
-    new = {method.family for method, run in load_suite("mine.yaml").runs() if run.folder(tmp_path) not in shared}
-    assert new == {"mine"}
+    mine = load_suite("mine.yaml")
+    new = {method.family for method, run in mine.runs() + mine.taken_runs() if run.folder(tmp_path) not in shared}
+    assert new == {"mine"} and {method.family for method, _ in mine.taken_runs()} == {"cql"}
 
 
 # Real runs.
