@@ -24,6 +24,7 @@ def add_commands(app: typer.Typer) -> None:
     room.command("make", epilog="Example: cqlbench datasets make hopper/medium-v0")(make)
     room.command("show", epilog="Example: cqlbench datasets show hopper/medium-v0")(show)
     room.command("download", epilog="Example: cqlbench datasets download mujoco/hopper/medium-v0")(download)
+    room.command("export", epilog="Example: cqlbench datasets export hopper/medium-v0 file:hopper.hdf5")(export)
     room.command(
         "train-behaviour", epilog="Example: cqlbench datasets train-behaviour hopper --out results/behaviours --seed 1"
     )(train_behaviour)
@@ -92,6 +93,20 @@ def download(
     if dataset.warning:
         typer.echo(f"warning: {dataset.warning}", err=True)
     print(f"{len(dataset.rewards):,} transitions of {dataset.id}, sha256 {dataset.content_hash}")
+
+
+def export(
+    dataset_id: AnyId,
+    target: Annotated[
+        str, typer.Argument(help="file:PATH.hdf5 (D4RL's layout), file:PATH.npz or minari:ID.", metavar="TARGET")
+    ],
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Writes a dataset in another format, so that other codebases can be run on the same transitions."""
+    from cqlbench.datasets import load
+    from cqlbench.datasets.export import export as write
+
+    print(write(load(dataset_id, root), target, root))
 
 
 def train_behaviour(

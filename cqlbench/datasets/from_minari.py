@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,6 @@ from cqlbench.datasets.offline import Recording
 from cqlbench.datasets.tables import mujoco_version
 from cqlbench.errors import UserError
 from cqlbench.tasks import TASKS, Task
-
-
-def minari_folder(root: Path, name: str) -> Path:
-    """Where `mujoco/hopper/medium-v0` lies: under `root`, or where Minari keeps its own; under `root` if in neither."""
-    own = Path(os.environ.get("MINARI_DATASETS_PATH", Path.home() / ".minari" / "datasets"))
-    folders = [Path(base) / name / "data" for base in (root, own)]
-    return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
 def read(folder: Path) -> tuple[Recording, Origin]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import threading
 from importlib import util
@@ -11,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from cqlbench.datasets.minari_root import minari_works_in, move_in
 from cqlbench.errors import UserError
 
 HUB = "https://huggingface.co"
@@ -52,36 +52,15 @@ def download(name: str, root: Path, wait: float) -> None:
         raise UserError('downloading needs the package huggingface_hub; pip install "minari[hf]".')
     import minari
 
-    workshop = Path(root).resolve() / _WORKSHOP
+    workshop = Path(root) / _WORKSHOP
     workshop.mkdir(parents=True, exist_ok=True)
-    before = os.environ.get("MINARI_DATASETS_PATH")
-    os.environ["MINARI_DATASETS_PATH"] = str(workshop)
     try:
-        minari.download_dataset(name)
+        with minari_works_in(workshop):
+            minari.download_dataset(name)
     except Exception as error:  # of three packages, each with its own kinds
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"minari:{name} was not downloaded: {reason}") from error
-    finally:
-        if before is None:
-            del os.environ["MINARI_DATASETS_PATH"]
-        else:
-            os.environ["MINARI_DATASETS_PATH"] = before
     move_in(workshop, Path(root))
-
-
-def move_in(workshop: Path, root: Path) -> None:
-    """Moves every dataset of the Minari root `workshop` to its place in `root`, and the names of their groups."""
-    for data in sorted(workshop.rglob("data")):
-        place = root / data.parent.relative_to(workshop)
-        for group in place.relative_to(root).parents:
-            named = workshop / group / "namespace_metadata.json"
-            if named.is_file():
-                (root / group).mkdir(parents=True, exist_ok=True)
-                shutil.copy(named, root / group)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(place, ignore_errors=True)
-        os.replace(data.parent, place)
-    shutil.rmtree(workshop)
 
 
 def _other_way() -> str:

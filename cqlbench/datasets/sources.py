@@ -13,6 +13,7 @@ from cqlbench.datasets import from_d3rlpy, from_d4rl, from_logs, from_minari, st
 from cqlbench.datasets.foreign import Origin, build
 from cqlbench.datasets.guard import open_hdf5
 from cqlbench.datasets.kinds import parse_id
+from cqlbench.datasets.minari_root import minari_folder
 from cqlbench.datasets.offline import OfflineDataset
 from cqlbench.errors import UserError
 from cqlbench.tasks import find_task
@@ -53,7 +54,7 @@ def dataset_file(root: Path, dataset_id: str) -> Path:
     """The file whose existence means that the dataset is there. Raises UserError as `split_id` does."""
     source, name = split_id(dataset_id)
     if source == "minari":
-        return from_minari.minari_folder(root, name) / "main_data.hdf5"
+        return minari_folder(root, name) / "main_data.hdf5"
     if source == "d4rl":
         return from_d4rl.d4rl_file(Path(root) / "d4rl", name)
     return Path(name) if source == "file" else store.dataset_file(root, dataset_id)

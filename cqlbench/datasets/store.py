@@ -21,6 +21,7 @@ import numpy as np
 from cqlbench.datasets.behaviour import load_behaviour
 from cqlbench.datasets.collect import Episode, collect
 from cqlbench.datasets.kinds import KINDS, parse_id
+from cqlbench.datasets.minari_root import minari_works_in
 from cqlbench.datasets.offline import OfflineDataset, flatten, hash_of
 from cqlbench.datasets.tables import Reference, find_reference, mujoco_version, read_hashes
 from cqlbench.errors import UserError
@@ -193,39 +194,31 @@ def _write_minari(
                 infos={"qpos": episode.qpos, "qvel": episode.qvel},
             )
         )
-    before = os.environ.get("MINARI_DATASETS_PATH")
-    os.environ["MINARI_DATASETS_PATH"] = str(root)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the fields that a local dataset has no use for
-            dataset = minari.create_dataset_from_buffers(
-                f"{NAMESPACE}/{dataset_id}",
-                buffers,
-                env=spec.id,
-                # MuJoCo's own space is float64; ours says what is stored.
-                observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (task.observation_size,), np.float32),
-                algorithm_name=extra["recipe"].get("algorithm", "").partition(",")[0],
-                description="Local data of cqlbench; the recipe is in the metadata.",
-                requirements=[f"mujoco=={mujoco_version()}", f"gymnasium=={metadata.version('gymnasium')}"],
-                ref_min_score=reference.random_return,
-                ref_max_score=reference.expert_return,
-                num_episodes_average_score=reference.episodes,
-            )
-            dataset.storage.update_metadata(
-                {
-                    **extra,
-                    "reference_how": reference.how,
-                    "d4rl_ref_min_score": task.d4rl_random,
-                    "d4rl_ref_max_score": task.d4rl_expert,
-                    "mujoco_version": mujoco_version(),
-                    "gymnasium_version": metadata.version("gymnasium"),
-                }
-            )
-    finally:
-        if before is None:
-            del os.environ["MINARI_DATASETS_PATH"]
-        else:
-            os.environ["MINARI_DATASETS_PATH"] = before
+    with minari_works_in(root), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the fields that a local dataset has no use for
+        dataset = minari.create_dataset_from_buffers(
+            f"{NAMESPACE}/{dataset_id}",
+            buffers,
+            env=spec.id,
+            # MuJoCo's own space is float64; ours says what is stored.
+            observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (task.observation_size,), np.float32),
+            algorithm_name=extra["recipe"].get("algorithm", "").partition(",")[0],
+            description="Local data of cqlbench; the recipe is in the metadata.",
+            requirements=[f"mujoco=={mujoco_version()}", f"gymnasium=={metadata.version('gymnasium')}"],
+            ref_min_score=reference.random_return,
+            ref_max_score=reference.expert_return,
+            num_episodes_average_score=reference.episodes,
+        )
+        dataset.storage.update_metadata(
+            {
+                **extra,
+                "reference_how": reference.how,
+                "d4rl_ref_min_score": task.d4rl_random,
+                "d4rl_ref_max_score": task.d4rl_expert,
+                "mujoco_version": mujoco_version(),
+                "gymnasium_version": metadata.version("gymnasium"),
+            }
+        )
 
 
 def _read_minari(folder: Path) -> Iterator[Episode]:

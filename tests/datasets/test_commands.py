@@ -30,7 +30,9 @@ def test_make_list_show(tmp_path: Path) -> None:
     assert "terminations: 0, truncations: 3" in shown
 
 
-@pytest.mark.parametrize("command", ["list", "make", "show", "download", "train-behaviour", "references", "hashes"])
+@pytest.mark.parametrize(
+    "command", ["list", "make", "show", "download", "export", "train-behaviour", "references", "hashes"]
+)
 def test_help_ends_with_an_example(command: str) -> None:
     assert f"Example: cqlbench datasets {command}" in cqlbench(command, "--help").stdout
 

@@ -9,7 +9,8 @@ import pytest
 from trajectories import assert_same, transitions, write_minari
 
 from cqlbench.datasets import load
-from cqlbench.datasets.hub import check_hub, download, move_in
+from cqlbench.datasets.hub import check_hub, download
+from cqlbench.datasets.minari_root import move_in
 from cqlbench.errors import UserError
 
 
