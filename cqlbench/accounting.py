@@ -101,7 +101,9 @@ def account(suite: Suite, results: Path, folder: Path, scheduler: Scheduler | No
     now = time.time()
     folders = {run.folder(results) for _, run in suite.runs()}
     run_jobs = [_read_run(path) for path in sorted(folders) if (path / runs.STATUS).is_file()]
-    datasets = {dataset_folder(results / "datasets", dataset) for dataset in suite.datasets}
+    # Data from elsewhere are not made here.
+    made = [dataset for dataset in suite.datasets if ":" not in dataset]
+    datasets = {dataset_folder(results / "datasets", dataset) for dataset in made}
     dataset_jobs = [_read_job(path / runs.TIMING, "datasets") for path in sorted(datasets) if path.is_dir()]
     step_jobs = {step: _read_job(timing_of_step(folder, step), step) for step in STEPS}
     jobs = [job for job in (*run_jobs, *dataset_jobs, *step_jobs.values()) if job]

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from cqlbench import runs
@@ -70,6 +71,26 @@ def test_a_method_without_a_value_still_has_distances(results, tmp_path):
     assert [(row["update"], row["start"]) for row in rows] == [("20", "data"), ("40", "data")]
     distances = {"action_distance", "mean_action_distance", "nearest_action_distance", "off_data"}
     assert all({key for key, cell in row.items() if cell} == {"update", "start", "states"} | distances for row in rows)
+
+
+@pytest.mark.parametrize("method", ["cql", "bc"])
+def test_without_a_simulator_a_run_has_no_episodes_and_says_so(tmp_path, method):
+    rng = np.random.default_rng(0)
+    logs = {"observations": (60, 3), "actions": (60, 2), "rewards": (60,), "next_observations": (60, 3)}
+    ends = {"terminals": np.zeros(60, bool), "timeouts": np.arange(60) % 20 == 19}
+    np.savez(tmp_path / "logs.npz", **{name: rng.uniform(-1, 1, shape) for name, shape in logs.items()}, **ends)
+    words = ["--dataset", f"file:{tmp_path}/logs.npz", "--method", method, *TINY, "--width", 8]
+    outcome = cqlbench("train", *words, "--out", tmp_path / "run")
+    assert outcome.returncode == 0 and "return" not in outcome.stdout, outcome.stderr
+    assert json.loads((tmp_path / "run" / runs.STATUS).read_text())["status"] == "done"
+    with (tmp_path / "run" / runs.EVALUATION).open() as file:
+        evaluations = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert evaluations == [("20", "0", "nan", "nan"), ("40", "0", "nan", "nan")]
+    with (tmp_path / "run" / runs.VALUES).open() as file:
+        assert [float(row["action_distance"]) > 0 for row in csv.DictReader(file)] == [True, True]
+    assert (tmp_path / "run" / runs.EPISODES).read_text().splitlines() == ["update,episode,return,length,terminated"]
+    refused = cqlbench("evaluate", tmp_path / "run")
+    assert refused.returncode == 2 and "no simulator is known for these data" in refused.stderr
 
 
 def test_evaluate_continues_the_episodes_of_the_run(results, tmp_path):
