@@ -9,7 +9,7 @@ import pandas as pd
 
 from cqlbench.report.pages import HERE, points
 from cqlbench.report.suite_facts import SuiteFacts
-from cqlbench.statistics import CONFIDENCE, REPETITIONS
+from cqlbench.statistics import CONFIDENCE, FINER, REPETITIONS
 
 TABLE = "table.tex"
 REFERENCES = "references.bib"
@@ -99,7 +99,7 @@ def _caption(facts: SuiteFacts) -> str:
         escape(f"Data: {facts.source}.") if facts.source else "",
         escape(
             f"Last row or column: interquartile mean with its {100 * CONFIDENCE:g} % stratified-bootstrap interval "
-            f"over seeds ({REPETITIONS:,} repetitions)"
+            f"over seeds ({FINER * REPETITIONS:,} repetitions)"
         )
         + r"~\cite{agarwal2021precipice}.",
         "Bold: the highest mean of its dataset and all that a $t$ test over seeds, Holm-corrected over all pairs of "

@@ -5,7 +5,7 @@ Precipice"). Rows of a score matrix are seeds, never episodes: episodes of one r
 would narrow every interval without any more evidence.
 """
 
-from cqlbench.statistics.bootstrap import REPETITIONS
+from cqlbench.statistics.bootstrap import FINER, REPETITIONS
 from cqlbench.statistics.finals import final_scores
 from cqlbench.statistics.intervals import CONFIDENCE, t_interval
 from cqlbench.statistics.over_datasets import aggregates, improvement, probability_of_improvement
@@ -14,6 +14,7 @@ from cqlbench.statistics.tables import FOLDER, compute_statistics, write_statist
 
 __all__ = [
     "CONFIDENCE",
+    "FINER",
     "FOLDER",
     "REPETITIONS",
     "TAIL",
