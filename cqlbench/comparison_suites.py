@@ -44,10 +44,11 @@ class Choice(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A suite's content, and per method in a sentence where its runs will come from."""
+    """A suite's content, per method in a sentence where its runs will come from, and how many are trained."""
 
     content: dict[str, Any]
     sources: list[str]
+    trained: int
 
 
 def plan_comparison(base: Path, choice: Choice, results: Path) -> Planned:
@@ -71,14 +72,15 @@ def plan_comparison(base: Path, choice: Choice, results: Path) -> Planned:
         if reference == family:
             raise UserError(f"--against {reference}: a method cannot be compared with itself; give one another name.")
     chosen = _choose(base, family, choice, known)
-    sources, entries, notes = [], {}, [f"Written by cqlbench compare from {base.name}."]
+    sources, entries, notes, trained = [], {}, [f"Written by cqlbench compare from {base.name}."], 0
     for name, method in {**{name: headline[name] for name in choice.references}, family: chosen}.items():
         entries[name] = {"algorithm": method.algorithm, **method.config.changed()}
-        folder, source = _find_source(suite, method, headline.get(name), results, choice.train_baselines)
-        if folder:
-            entries[name]["taken_from"] = folder
-            notes.append(f"The runs of {name} are taken from {folder}; --train-baselines trains them.")
-        sources.append(f"{name}: {source}")
+        source = _find_source(suite, method, headline.get(name), results, choice.train_baselines)
+        if source.folder:
+            entries[name]["taken_from"] = source.folder
+            notes.append(f"The runs of {name} are taken from {source.folder}; --train-baselines trains them.")
+        sources.append(f"{name}: {source.words}")
+        trained += source.trained
     names = " ".join(choice.references)
     content = {
         "name": re.sub("[^a-z0-9]+", "-", f"{family} vs {names} on {suite.name}".lower()).strip("-"),
@@ -91,7 +93,7 @@ def plan_comparison(base: Path, choice: Choice, results: Path) -> Planned:
         "methods": entries,
         "compare": {"method": family, "against": list(choice.references)},
     }
-    return Planned(content, sources)
+    return Planned(content, sources, trained)
 
 
 def write_suite(content: dict[str, Any], folder: Path) -> Path:
@@ -139,27 +141,33 @@ def _choose(base: Path, family: str, choice: Choice, known: Method | None) -> Me
         raise UserError(f"{family}: {error}") from error
 
 
-def _find_source(
-    suite: Suite, method: Method, known: Method | None, results: Path, train_all: bool
-) -> tuple[str | None, str]:
-    """The folder of tables that the method's runs are taken from, None where they are trained; and that in words."""
+class _Source(NamedTuple):
+    """Where a method's runs come from: the folder of tables they are taken from, or how many are trained."""
+
+    words: str
+    trained: int = 0
+    folder: str | None = None
+
+
+def _find_source(suite: Suite, method: Method, known: Method | None, results: Path, train_all: bool) -> _Source:
     wanted = [
         (method, Run(dataset, method.algorithm, method.config, suite.protocol, seed))
         for dataset in suite.datasets
         for seed in suite.seeds
     ]
-    there = sum((run.folder(results) / runs.STATUS).is_file() for _, run in wanted)
-    if there == len(wanted):
-        return None, f"its {there} runs are there."
-    trained = f"{len(wanted) - there} of {len(wanted)} runs are trained"
+    missing = sum(not (run.folder(results) / runs.STATUS).is_file() for _, run in wanted)
+    if not missing:
+        return _Source(f"its {len(wanted)} runs are there.")
+    trained = f"{missing} of {len(wanted)} runs are trained"
     if known is None or known.config != method.config:
-        return None, f"{trained}."
+        return _Source(f"{trained}.", missing)
     if train_all:
-        return None, f"{trained}, as --train-baselines says."
+        return _Source(f"{trained}, as --train-baselines says.", missing)
     folder = Path(known.taken_from) if known.taken_from else results / "reference" / suite.name
     if reason := why_not_taken(wanted, folder, results / "datasets"):
-        return None, f"{trained}, since none can be taken: {reason}."
-    return folder.as_posix(), f"its {len(wanted)} runs are taken from {folder}; --train-baselines trains them."
+        return _Source(f"{trained}, since none can be taken: {reason}.", missing)
+    words = f"its {len(wanted)} runs are taken from {folder}; --train-baselines trains them."
+    return _Source(words, folder=folder.as_posix())
 
 
 def refuse_other_data(suite: Suite, results: Path) -> None:

@@ -129,6 +129,8 @@ def test_baselines_come_from_the_store_then_from_the_committed_tables(written, t
     def sources(choice: Choice = choice) -> list[str]:
         planned = plan_comparison(folder / "base.yaml", choice, tmp_path)
         taken = [name for name, entry in planned.content["methods"].items() if "taken_from" in entry]
+        trained = sum(int(words) for words in re.findall(r"(\d+) of \d+ runs are trained", " ".join(planned.sources)))
+        assert planned.trained == trained
         return [*planned.sources, f"taken: {' '.join(taken)}"]
 
     trained = "Push: 5 of 5 runs are trained."

@@ -157,14 +157,17 @@ def _train(base: Path, choice: Choice, words: list[str], cores: str, results: Pa
     if not Path("Snakefile").is_file():
         raise UserError("compare: no Snakefile here; call it from the top folder of the repository.")
     dry_run = is_dry_run(words)
+    plan = plan_comparison(base, choice, results)
     files = [dataset_file(results / "datasets", dataset) for dataset in load_suite(base).datasets]
     missing = [str(file) for file in files if not file.exists()]
-    # First, since what they turn out to be decides which runs may be taken. What Snakemake prints stands apart from
-    # the comparison.
-    if missing and not dry_run and (code := run_suite(base, results, [*words, *missing], cores, sys.stderr)):
-        raise typer.Exit(code)
-    plan = plan_comparison(base, choice, results)
-    print(*plan.sources, f"A run may take {plan.content['time_limit']:g} minutes.", sep="\n", file=sys.stderr)
+    if plan.trained and missing and not dry_run:
+        # What the data turn out to be decides which runs may be taken. What Snakemake prints stands apart from the
+        # comparison.
+        if code := run_suite(base, results, [*missing, *words], cores, sys.stderr):
+            raise typer.Exit(code)
+        plan = plan_comparison(base, choice, results)
+    limit = [f"A run may take {plan.content['time_limit']:g} minutes."] if plan.trained else []
+    print(*plan.sources, *limit, sep="\n", file=sys.stderr)
     with tempfile.TemporaryDirectory() as passing:
         folder = results / "suites" / plan.content["name"]
         suite_file = write_suite(plan.content, Path(passing) if dry_run else folder)
