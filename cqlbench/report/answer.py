@@ -240,7 +240,7 @@ def _limits(first: Standing, others: list[Standing], outside: list[Standing], co
     limits += [f"Set aside: {row.name} ({row.aside})." for row in outside]
     above = _above(first, others, comparisons)
     if above:
-        limits.append(f"Not on every dataset: above {first.name} is {'; '.join(above)}.")
+        limits.append(f"Not on every dataset. Above {first.name}: {'; '.join(above)}.")
     if first.failed:
         limits.append(f"{_count(first.failed, 'run')} of {first.name} came to nothing and is not in its numbers.")
     if first.seeds < FEW_SEEDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ SUMMARY = "summary.md"
 COMPARISON = "comparison.csv"
 # With more datasets than this, or without values, the first figure is the summary over all of them.
 FEW_DATASETS = 3
+# Figures are drawn for a printed page, which is read from nearer than a screen.
+PIXELS_PER_POINT = 1.33 * 1.4
 
 
 def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Path:
@@ -75,6 +78,7 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
 
     surroundings = sections.surroundings(runs, results)
     figures = [_figure(folder, name) for name in figure_names(_axes(runs))]
+    empty = _without_data(tables)
     valued = len(facts.datasets) <= FEW_DATASETS and table["predicted_value"].notna().any()
     first = "score-and-value" if valued else "aggregates"
     page = templates.get_template("page.html").render(
@@ -84,7 +88,8 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
         answer=find_answer(table, finals, runs, tables["aggregates"], comparisons),
         compared=rows_of(read_table(folder / COMPARISON)) if suite and suite.compare else [],
         first_figure=next(figure for figure in figures if figure["name"] == first),
-        figures=[figure for figure in figures if figure["name"] != first],
+        figures=[figure for figure in figures if figure["name"] not in (first, *empty)],
+        empty_figures=[FIGURE_TEXTS[name].title for name in empty],
         cells=sections.cells(table, facts.datasets, headline=True),
         other_settings=sections.cells(table, facts.datasets, headline=False),
         pairs=sections.pairs(comparisons, table),
@@ -93,6 +98,7 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
         valueless=sections.valueless(table),
         safety=sections.safety(tables["safety"]),
         unfinished=rows_of(runs[runs["status"] != "done"]),
+        taken=sections.taken(runs),
         left_out=rows_of(tables["holes"][tables["holes"]["status"] == "done"]),
         warnings=rows_of(runs.dropna(subset=["warning"])[["dataset", "warning"]].drop_duplicates()),
         fingerprints=runs.groupby("code_fingerprint")["seed"].size().to_dict(),
@@ -120,15 +126,24 @@ def _axes(runs: pd.DataFrame) -> list[str]:
     return [column.removeprefix(AXIS) for column in runs.columns if column.startswith(AXIS)]
 
 
+def _without_data(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """The figures of values or episodes that imported tables have no numbers for."""
+    of_values = ["value-curves", "action-gap", "off-data"] if tables["diagnostics"].empty else []
+    return of_values + ([] if (tables["safety"]["seeds"] > 0).any() else ["safety"])
+
+
 def _figure(folder: Path, name: str) -> dict[str, Any]:
     path = folder / FIGURES / f"{name}.svg"
     if not path.is_file():
         raise UserError(f"{path} does not exist. Draw it first with `cqlbench figures {folder}`.")
     text = FIGURE_TEXTS[name] if name in FIGURE_TEXTS else sweep_text(name.removeprefix("sweep-"))
     data = path.with_suffix(".csv")
+    # In points, as matplotlib writes it.
+    width = re.search(r'<svg [^>]*width="([0-9.]+)pt"', path.read_text(encoding="utf-8"))
     return {
         "name": name,
         "source": embedded(path, "image/svg+xml"),
+        "width": round(float(width[1]) * PIXELS_PER_POINT) if width else None,
         "data": file_link(folder, data.relative_to(folder).as_posix()) if data.is_file() else None,
         "pdf": f"{FIGURES}/{name}.pdf" if path.with_suffix(".pdf").is_file() else None,
         **text._asdict(),

@@ -59,7 +59,7 @@ def number(value: float | None) -> str:
 
 def points(score: float | None, sign: str = "") -> str:
     """A 0-1 score or a share as it is printed: x100, one decimal, a dash where there is none; `sign` "+" shows it."""
-    return "–" if score is None or pd.isna(score) else f"{100 * score:{sign}.1f}"
+    return "–" if score is None or pd.isna(score) else f"{100 * score:{sign}z.1f}"
 
 
 def seconds(value: float | None) -> str:

@@ -33,7 +33,7 @@ function addFilter(table, body) {
   const input = document.createElement("input");
   const count = document.createElement("output");
   input.type = "search";
-  input.placeholder = "hopper cql";
+  input.placeholder = "words of a row";
   label.append("Show rows with ", input);
   line.append(label, count);
   (table.closest(".scroll") ?? table).before(line);

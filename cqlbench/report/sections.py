@@ -30,14 +30,17 @@ def headline(table: pd.DataFrame, comparisons: pd.DataFrame, datasets: list[str]
         for row in rows_of(shown)
     }
     names = shown.groupby("family")["method"].first()
+    # As in the figures, whose families are all of the suite's.
+    looks = style.looks(table["family"])
     return [
         {
             "name": style.label(names[family], family),
             "method": names[family],
-            "colour": style.colour(family),
+            "colour": looks[family].colour,
             "cells": [cells.get((family, dataset)) for dataset in datasets],
         }
-        for family in style.ordered(names.index)
+        for family in looks
+        if family in names.index
     ]
 
 
@@ -111,6 +114,14 @@ def valueless(table: pd.DataFrame) -> list[str]:
     without = counts[(counts["score_mean"] > 0) & (counts["predicted_value"] == 0)].reset_index()
     labels = {row.family: style.label(row.method, row.family) for row in without.itertuples(index=False)}
     return [labels[family] for family in style.ordered(labels)]
+
+
+def taken(runs: pd.DataFrame) -> list[Row]:
+    """By method, how many runs were taken from which tables, and the code that made them."""
+    # Tables written before runs could be taken lack the column.
+    known = runs.reindex(columns=["method", "taken_from", "code_version", "seed"]).dropna(subset=["taken_from"])
+    groups = known.groupby(["method", "taken_from", "code_version"], dropna=False)
+    return rows_of(groups["seed"].size().rename("runs").reset_index())
 
 
 def costs_of_runs(runs: pd.DataFrame) -> list[Row]:

@@ -123,7 +123,7 @@ def test_a_critic_that_is_not_known_is_called_so():
 def test_a_dataset_on_which_another_is_above_is_named():
     pairs = pd.DataFrame([{"dataset": "b/two-v0", "x": "bc", "y": "cql", "difference": 0.1, "p_holm": 0.01}])
     finals = finals_of({"cql": (0.8, MODEST), "bc": (0.4, None)})
-    assert answer_of(finals, pairs=pairs).limits == ["Not on every dataset: above CQL is BC on b/two-v0."]
+    assert answer_of(finals, pairs=pairs).limits == ["Not on every dataset. Above CQL: BC on b/two-v0."]
     assert answer_of(finals, pairs=pairs.assign(difference=-0.1)).limits == []
     assert answer_of(finals, pairs=pairs.assign(p_holm=0.2)).limits == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from synthetic_runs import SUITE, make_suite
 from typer.testing import CliRunner
 
 from cqlbench.cli import app
@@ -197,7 +199,7 @@ def from_tables(made, tmp_path_factory):
 
 def test_tables_alone_make_the_same_page_less_what_only_a_suite_knows(made, from_tables):
     folder, page = from_tables
-    for words in ("Curves of &lt;others&gt;", "Read from a file.", "A log of ours.", "Suite <code>curves</code>"):
+    for words in ("Curves of &lt;others&gt;", "Read from a file.", "A log of ours.", "Folder <code>curves</code>"):
         assert words in page
     for words in ("Settings of the methods", "Where the time went", "written down before the runs"):
         assert words in made[1] and words not in page
@@ -212,6 +214,21 @@ def test_the_same_tables_give_the_same_bytes(from_tables):
     before = [(folder / name).read_bytes() for name in names]
     write_report(folder, folder)
     assert [(folder / name).read_bytes() for name in names] == before
+
+
+def test_taken_runs_and_verdicts_of_a_comparison_are_told(made, tmp_path):
+    folder = copied(made[0], tmp_path / "copy")
+    runs = read_table(folder / "runs.csv").astype({"taken_from": object})
+    runs.loc[runs["method"] == "sac", "taken_from"] = "results/reference/<quick>"
+    write_table(runs, folder / "runs.csv")
+    suite = make_suite(tmp_path, SUITE + "compare: {method: own-idea, against: [cql]}\n")
+    outcome = CliRunner().invoke(app, ["comparison", str(folder), "own-idea", "--against=cql"], catch_exceptions=False)
+    assert outcome.exit_code == 0
+    page = write_report(folder, tmp_path, suite).read_text()
+    assert "sac: 6 runs from <code>results/reference/&lt;quick&gt;</code>, made by code version" in page
+    verdicts = read_table(folder / "comparison.csv")["sentence"]
+    assert f'<h2 id="the-answer">{html.escape(verdicts[0])}</h2>' in page and html.escape(verdicts[1]) in page
+    assert page.index("<h2") < page.index("Among all of the suite’s methods:</strong> These runs do not tell")
 
 
 def test_an_about_file_that_is_none_is_refused(from_tables, tmp_path):
