@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -14,7 +13,7 @@ from cqlbench.datasets.foreign import Origin, build
 from cqlbench.datasets.guard import open_hdf5
 from cqlbench.datasets.kinds import parse_id
 from cqlbench.datasets.minari_root import minari_folder
-from cqlbench.datasets.offline import OfflineDataset
+from cqlbench.datasets.offline import OfflineDataset, Recording
 from cqlbench.errors import UserError
 from cqlbench.tasks import find_task
 
@@ -66,10 +65,18 @@ def load(dataset_id: str, root: Path = store.DEFAULT_ROOT) -> OfflineDataset:
     Raises UserError for an id that no source can have, for a dataset that is not there, and for one that cannot be
     used; a doubt about one that can is its `warning`.
     """
+    if split_id(dataset_id)[0] == "":
+        return store.load(dataset_id, root)
+    return build(dataset_id, *read(dataset_id, root))
+
+
+def read(dataset_id: str, root: Path = store.DEFAULT_ROOT) -> tuple[Recording, Origin]:
+    """The steps of data from elsewhere as they lie in their file, before `build` looks at them.
+
+    Raises UserError as `load` does, except for what is wrong with single numbers.
+    """
     source, name = split_id(dataset_id)
     path = dataset_file(root, dataset_id)
-    if source == "":
-        return store.load(dataset_id, root)
     if not path.is_file():
         ways = {
             "minari": f"download it with: cqlbench datasets download {name} --root {root}",
@@ -78,13 +85,13 @@ def load(dataset_id: str, root: Path = store.DEFAULT_ROOT) -> OfflineDataset:
         }
         raise UserError(f"{dataset_id}: {path} does not exist; {ways[source]}")
     if source == "minari":
-        return build(dataset_id, *from_minari.read(path.parent))
+        return from_minari.read(path.parent)
     if source == "d4rl":
-        return build(dataset_id, *from_d4rl.read(path, from_d4rl.named_origin(name, path)))
-    return build(dataset_id, *_read_file(path))
+        return from_d4rl.read(path, from_d4rl.named_origin(name, path))
+    return _read_file(path)
 
 
-def _read_file(path: Path) -> tuple[Any, Origin]:
+def _read_file(path: Path) -> tuple[Recording, Origin]:
     origin, columns = _described(path)
     if path.suffix not in HDF5_SUFFIXES:
         return from_logs.read(path, origin, columns)
