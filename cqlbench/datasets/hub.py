@@ -42,11 +42,14 @@ def check_hub(wait: float) -> None:
 
 
 def download(name: str, root: Path, wait: float) -> None:
-    """Fetches `mujoco/hopper/medium-v0` into the Minari root `root`; its folder appears whole or not at all.
+    """Fetches `mujoco/hopper/medium-v0` into the Minari root `root`, where it is not there already; its folder appears
+    whole or not at all.
 
     What was fetched before a failure is kept and not fetched again. Raises UserError where the hub cannot be reached
     within `wait` seconds, does not have the dataset, or breaks off.
     """
+    if (Path(root) / name / "data" / "main_data.hdf5").is_file():
+        return
     check_hub(wait)
     if util.find_spec("huggingface_hub") is None:
         raise UserError('downloading needs the package huggingface_hub; pip install "minari[hf]".')
@@ -56,7 +59,8 @@ def download(name: str, root: Path, wait: float) -> None:
     workshop.mkdir(parents=True, exist_ok=True)
     try:
         with minari_works_in(workshop):
-            minari.download_dataset(name)
+            # A folder that is there is one that was not finished; unforced, it would be taken for whole.
+            minari.download_dataset(name, force_download=(workshop / name).exists())
     except Exception as error:  # of three packages, each with its own kinds
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"minari:{name} was not downloaded: {reason}") from error

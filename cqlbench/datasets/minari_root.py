@@ -34,8 +34,10 @@ def minari_works_in(folder: Path) -> Iterator[None]:
 
 def move_in(workshop: Path, root: Path) -> None:
     """Moves every dataset of the Minari root `workshop` to its place in `root`, and what names their groups."""
-    for data in sorted(workshop.rglob("data")):
-        place = root / data.parent.relative_to(workshop)
+    # Not every folder called data is one: the hub's client keeps its notes beside.
+    for metadata in sorted(workshop.rglob("data/metadata.json")):
+        dataset = metadata.parent.parent
+        place = root / dataset.relative_to(workshop)
         for group in place.relative_to(root).parents:
             named = workshop / group / "namespace_metadata.json"
             if named.is_file():
@@ -43,5 +45,5 @@ def move_in(workshop: Path, root: Path) -> None:
                 shutil.copy(named, root / group)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)
-        os.replace(data.parent, place)
+        os.replace(dataset, place)
     shutil.rmtree(workshop)
