@@ -51,15 +51,19 @@ def bootstrap_interval(
 
 
 def in_order(samples: list[np.ndarray]) -> list[np.ndarray]:
-    """Every column's rows by size, and the datasets by their scores.
+    """On each dataset the rows by their scores, and the datasets by theirs.
 
-    Columns are resampled independently, so that this changes no distribution; but what is drawn then no longer depends
-    on what the seeds and datasets are called.
+    Datasets are resampled independently, so that this changes no distribution; but what is drawn then no longer
+    depends on what the seeds and datasets are called.
     """
-    ordered = [np.sort(sample, axis=0) for sample in samples]
+    ordered = [np.stack([_by_scores(column) for column in np.moveaxis(sample, 1, 0)], axis=1) for sample in samples]
     columns = np.concatenate([np.moveaxis(sample, 1, -1).reshape(-1, sample.shape[1]) for sample in ordered])
     by_scores = np.lexsort(columns)
     return [sample[:, by_scores] for sample in ordered]
+
+
+def _by_scores(runs: np.ndarray) -> np.ndarray:
+    return runs[np.lexsort(runs.reshape(len(runs), -1).T)]
 
 
 @contextmanager

@@ -43,18 +43,13 @@ def mean_profiles(matrices: Matrices) -> pd.DataFrame:
 
 def improvement(matrices: Matrices) -> pd.DataFrame:
     """For each ordered pair of methods, the probability that a run of x beats a run of y, averaged over datasets."""
-    cubes = {method: matrix.to_numpy()[..., None] for method, matrix in matrices.items()}
-    rows = [(x, y, *(end[0] for end in found)) for x, y, found in _improvements(cubes)]
-    return pd.DataFrame(rows, columns=["x", "y", "probability", "low", "high"])
+    final = {method: (np.zeros(1), matrix.to_numpy()[..., None]) for method, matrix in matrices.items()}
+    return _improvements(final).drop(columns="update")
 
 
 def improvement_by_update(scores: pd.DataFrame, matrices: Matrices) -> pd.DataFrame:
-    """The same at each evaluation that all methods have, of the runs in `matrices`."""
-    by_method = _scores_by_update(scores, matrices)
-    updates = sorted(set.intersection(*(set(updates) for updates, _ in by_method.values()))) if by_method else []
-    cubes = {method: cube[..., np.isin(own, updates)] for method, (own, cube) in by_method.items()}
-    rows = [(x, y, *row) for x, y, found in _improvements(cubes) for row in zip(updates, *found, strict=True)]
-    return pd.DataFrame(rows, columns=["x", "y", "update", "probability", "low", "high"])
+    """The same at each evaluation that all runs of both methods in `matrices` have."""
+    return _improvements(_scores_by_update(scores, matrices))
 
 
 def probability_of_improvement(x: np.ndarray, y: np.ndarray) -> float:
@@ -112,18 +107,21 @@ def _scores_by_update(scores: pd.DataFrame, matrices: Matrices) -> dict[str, tup
     return found
 
 
-def _improvements(cubes: dict[str, np.ndarray]) -> list[tuple[str, str, tuple[np.ndarray, ...]]]:
-    """For each ordered pair, the probability of improvement at each update and its ends, of (seeds, datasets, updates).
+def _improvements(by_method: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    """For each ordered pair, the probability of improvement at each common update, of what `_scores_by_update` gives.
 
     The two directions of a pair are one number: the interval of the second is that of the first, mirrored. Which of
     them is drawn is up to the scores, so that it does not depend on names.
     """
-    found = []
-    for pair in combinations(sorted(cubes), 2):
-        x, y = sorted(pair, key=lambda name: np.sort(cubes[name], axis=None).tolist())
-        estimate, low, high = _improvement(cubes[x], cubes[y])
-        found += [(x, y, (estimate, low, high)), (y, x, (1 - estimate, 1 - high, 1 - low))]
-    return sorted(found, key=lambda row: row[:2])
+    rows = []
+    for pair in combinations(sorted(by_method), 2):
+        x, y = sorted(pair, key=lambda method: np.sort(by_method[method][1], axis=None).tolist())
+        updates = np.intersect1d(by_method[x][0], by_method[y][0])
+        cubes = (cube[..., np.isin(own, updates)] for own, cube in (by_method[x], by_method[y]))
+        for update, estimate, low, high in zip(updates, *_improvement(*cubes), strict=True):
+            rows += [(x, y, update, estimate, low, high), (y, x, update, 1 - estimate, 1 - high, 1 - low)]
+    table = pd.DataFrame(rows, columns=["x", "y", "update", "probability", "low", "high"])
+    return table.sort_values(["x", "y", "update"], ignore_index=True)
 
 
 def _improvement(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -169,6 +169,15 @@ def test_no_seed_gets_no_estimate_either(few_repetitions):
     assert improvement(matrices)[["probability", "low", "high"]].isna().all().all()
 
 
+def test_a_method_without_a_seed_costs_the_other_pairs_nothing(few_repetitions):
+    evaluations, runs, values, _ = make_tables(np.random.default_rng(0).random((3, 2, 2, 2)))
+    gone = (evaluations["method"] == "a") & ((evaluations["dataset"] == "d0") == (evaluations["seed"] == 0))
+    matrices, _ = score_matrices(final_scores(evaluations[~gone], runs, values), runs)
+    found = improvement_by_update(evaluations[~gone], matrices)
+    assert sorted(set(found["x"])) == ["b", "c"] and found["update"].tolist() == [1, 2] * 2
+    assert not found.isna().any().any()
+
+
 def test_methods_without_a_common_dataset_have_no_aggregates():
     scores = np.full((2, 2, 3, 2), 0.5)
     evaluations, runs, values, _ = make_tables(scores)
