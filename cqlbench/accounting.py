@@ -25,7 +25,9 @@ from cqlbench.writers import CsvWriter, write_json
 COSTS = "costs.csv"
 COLUMNS = ["work", "jobs", "earlier", "untimed", "wall_seconds", "cpu_seconds", "share_of_cpu"]
 # What a run's process spends its time on; `imports` is also all that no other kind claims, such as its supervisor.
-RUN_WORKS = ("training", "evaluation", "checkpoints", "loading", "imports")
+RUN_WORKS = ("training", "evaluation", "loading", "imports")
+# Only of runs that took long enough to save any.
+CHECKPOINTS = "checkpoints"
 # All of a run that came to nothing.
 FAILED = "failed runs"
 # The commands that make the suite's folder before its costs are added up.
@@ -121,6 +123,8 @@ def account(suite: Suite, results: Path, folder: Path, scheduler: Scheduler | No
         }
 
     rows = [row(work, run_jobs) for work in RUN_WORKS]
+    if any(job and CHECKPOINTS in job.works for job in run_jobs):
+        rows.append(row(CHECKPOINTS, run_jobs) | {"untimed": 0})
     if any(job and FAILED in job.works for job in run_jobs):
         rows.append(row(FAILED, run_jobs) | {"untimed": 0})
     rows.append(row("datasets", dataset_jobs))
@@ -172,6 +176,8 @@ def _read_run(folder: Path) -> Job | None:
     else:
         # One that diverged before its first evaluation has spent nothing on any.
         works = {work: _spent(timing, work) if f"seconds_{work}" in timing else Spent(0, 0) for work in RUN_WORKS}
+        if f"seconds_{CHECKPOINTS}" in timing:
+            works[CHECKPOINTS] = _spent(timing, CHECKPOINTS)
         if "cpu_seconds_job" in timing:
             whole, known = _spent(timing, "job"), works.values()
             rest = Spent(whole.wall - sum(s.wall for s in known), whole.cpu - sum(s.cpu for s in known))

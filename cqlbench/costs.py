@@ -71,13 +71,13 @@ class Price:
         if self.hours is not None:
             return f"{counts}, about {self.hours:.1f} CPU hours to go"
         kind = self.unmeasured[0]
-        size = f" with width {kind.width} and depth {kind.depth}" if kind.width else ""
+        size = f" with width {kind.width} and depth {kind.depth}" if kind.width and kind.depth else ""
         return f"{counts}, CPU hours to go unknown: no run of {kind.algorithm}{size} has been measured"
 
 
 def price(suite: Suite, results: Path) -> Price:
     """Counts the suite's runs and estimates the CPU hours of those that have no status yet."""
-    rates = {**read_rates(), **measure_rates(results)}
+    rates = known_rates(results)
     statuses, seconds, unmeasured = [], 0.0, []
     # Two methods of a suite may share a run.
     planned = {run.folder(results): run for _, run in suite.runs()}
@@ -100,6 +100,11 @@ def price(suite: Suite, results: Path) -> Price:
         hours=None if unmeasured else seconds / 3600,
         unmeasured=tuple(unmeasured),
     )
+
+
+def known_rates(results: Path) -> dict[Kind, Rate]:
+    """Of each kind the rate of finished runs under `results`, or else the package's."""
+    return {**read_rates(), **measure_rates(results)}
 
 
 def expected_seconds(run: runs.Run, rates: dict[Kind, Rate]) -> float | None:

@@ -14,7 +14,7 @@ FLOORS = [
     ["runs", "normalisation", "provenance"],
     ["training", "simulation", "evaluation", "diagnostics"],
     ["checkpoints", "event_files", "execution", "supervision", "suites"],
-    ["accounting", "costs", "scores", "taken"],
+    ["accounting", "costs", "scores", "taken", "standing"],
     ["style", "published", "statistics", "comparison", "calibration", "comparison_suites", "score_files"],
     ["claims", "figures"],
     ["report", "conformance", "contract", "bench", "theory"],

@@ -1,4 +1,4 @@
-"""`cqlbench price` and `cqlbench retry`: what a suite will cost, and doing its failed runs again."""
+"""`cqlbench price`, `status` and `retry`: what a suite will cost, how far it is, and doing its failed runs again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ Results = Annotated[Path, typer.Option(help="The folder that holds runs/.")]
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds `price` and `retry`."""
+    """Adds `price`, `status` and `retry`."""
     app.command(epilog="Example: cqlbench price quick")(price)
+    app.command(epilog="Example: cqlbench status quick")(status)
     app.command(
         context_settings={"allow_extra_args": True},
         epilog="Example: cqlbench retry quick --retrain-stale -- --cores 4",
@@ -45,6 +46,20 @@ def price(
         print(costs.price(load_suite(suite_file), results))
 
 
+def status(
+    suite_file: Annotated[Path, typer.Argument(**SUITE, help="The suite to look at: a file or a name.")],
+    results: Results = Path("results"),
+) -> None:
+    """Says how far a suite is: runs done, running, failed, diverged and left, CPU hours spent and to go.
+
+    Reads the run folders only, so it can be asked while the suite runs, and of a results folder copied from elsewhere.
+    """
+    from cqlbench.standing import look_at
+    from cqlbench.suites import load_suite
+
+    print(look_at(load_suite(suite_file), results))
+
+
 def retry(
     context: typer.Context,
     suite_file: Annotated[Path, typer.Argument(**SUITE, help="The suite to complete: a file or a name.")],
@@ -53,10 +68,11 @@ def retry(
         bool, typer.Option("--retrain-stale", help="Also remove runs of other training code or data than the present.")
     ] = False,
 ) -> None:
-    """Removes a suite's failed runs, says which, and runs the suite with Snakemake.
+    """Takes back a suite's failed runs, says which, and runs the suite with Snakemake.
 
-    What stands after `--` goes to Snakemake; with its `--dry-run` nothing is removed either, only listed. A run that
-    diverged is a result, not a failure: it would diverge again.
+    One that timed out, ran out of memory or was killed goes on from its last checkpoint. What stands after `--` goes
+    to Snakemake; with its `--dry-run` nothing is removed either, only listed. A run that diverged is a result, not a
+    failure: it would diverge again.
     """
     import json
     import shutil
@@ -76,7 +92,8 @@ def retry(
         if not (folder / runs.STATUS).is_file():
             continue
         status = json.loads((folder / runs.STATUS).read_text())
-        if status["status"] not in runs.RESULTS_OF_TRAINING:
+        stale = status["status"] in runs.RESULTS_OF_TRAINING
+        if not stale:
             reason = f"{status['status']} ({status['reason']})"
         else:
             made_of, data = json.loads((folder / runs.PROVENANCE).read_text()), stored[run.dataset]
@@ -91,5 +108,9 @@ def retry(
             print(f"would be removed and trained again, {reason}: {folder}")
         else:
             print(f"removed, {reason}: {folder}")
-            shutil.rmtree(folder)
+            if stale:
+                shutil.rmtree(folder)
+            else:
+                # Its checkpoints stay.
+                runs.clear_folder(folder)
     raise typer.Exit(run_suite(suite_file, results, context.args))

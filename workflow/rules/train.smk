@@ -18,4 +18,4 @@ rule train:
     message:
         "train {wildcards.run}"
     shell:
-        "cqlbench train {params.arguments} --results {RESULTS:q} --out {params.folder:q} --keep-going {params.limit:q} > {log:q} 2>&1"
+        "cqlbench train {params.arguments} --results {RESULTS:q} --out {params.folder:q} --keep-going {params.limit:q} {EVENT_FILES} > {log:q} 2>&1"
