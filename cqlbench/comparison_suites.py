@@ -72,15 +72,26 @@ def plan_comparison(base: Path, choice: Choice, results: Path) -> Planned:
         if reference == family:
             raise UserError(f"--against {reference}: a method cannot be compared with itself; give one another name.")
     chosen = _choose(base, family, choice, known)
-    sources, entries, notes, trained = [], {}, [f"Written by cqlbench compare from {base.name}."], 0
+    sources, entries, trained = [], {}, 0
+    taken: dict[str, list[str]] = {}
     for name, method in {**{name: headline[name] for name in choice.references}, family: chosen}.items():
         entries[name] = {"algorithm": method.algorithm, **method.config.changed()}
         source = _find_source(suite, method, headline.get(name), results, choice.train_baselines)
         if source.folder:
             entries[name]["taken_from"] = source.folder
-            notes.append(f"The runs of {name} are taken from {source.folder}; --train-baselines trains them.")
+            taken.setdefault(source.folder, []).append(name)
         sources.append(f"{name}: {source.words}")
         trained += source.trained
+    limit = choice.time_limit
+    if limit is None:
+        limit = default_time_limit([headline[name] for name in choice.references], suite)
+    elif limit <= 0:
+        raise UserError(f"--time-limit {limit:g}: not allowed; it must be above 0, in minutes.")
+    notes = [f"Written by cqlbench compare from {base.name}."]
+    notes += [
+        f"The runs of {' and '.join(names)} are taken from {folder}; with --train-baselines they are trained."
+        for folder, names in taken.items()
+    ]
     names = " ".join(choice.references)
     content = {
         "name": re.sub("[^a-z0-9]+", "-", f"{family} vs {names} on {suite.name}".lower()).strip("-"),
@@ -89,7 +100,7 @@ def plan_comparison(base: Path, choice: Choice, results: Path) -> Planned:
         "datasets": list(suite.datasets),
         "seeds": list(suite.seeds),
         "protocol": dataclasses.asdict(suite.protocol),
-        "time_limit": choice.time_limit or default_time_limit([headline[name] for name in choice.references], suite),
+        "time_limit": limit,
         "methods": entries,
         "compare": {"method": family, "against": list(choice.references)},
     }

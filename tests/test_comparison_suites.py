@@ -179,6 +179,8 @@ def test_mistakes_are_said(written, tmp_path):
     ):
         with pytest.raises(UserError, match=said):
             plan(folder, method, *references, results=tmp_path, settings=settings)
+    with pytest.raises(UserError, match="--time-limit 0: not allowed; it must be above 0"):
+        plan(folder, method, "cql", results=tmp_path, time_limit=0)
     with pytest.raises(UserError, match="cannot be compared with itself"):
         plan(folder, "cql", "cql", results=tmp_path)
     (tmp_path / "other.py").write_text("class cql:\n    pass\n")

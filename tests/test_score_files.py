@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,8 +137,13 @@ def test_the_command(tmp_path, suite_and_results):
     done = call("--scores", tmp_path / "own.csv", *words)
     assert done.returncode == 0, done.stderr
     assert "mine is better than BC on hopper/random-expert-v0" in done.stdout
-    wrong = call("cql", "--scores", write(tmp_path, *GOOD))
-    assert wrong.returncode == 2 and "compared with itself" in wrong.stderr
+    path = write(tmp_path, *GOOD)
+    for words, said in (
+        (["cql"], "compared with itself"),
+        (["mine", "--against", "bc"], "--against bc: not in .*mine.csv, which has cql, mine. With --suite it is taken"),
+    ):
+        wrong = call(*words, "--scores", path)
+        assert wrong.returncode == 2 and re.search(said, wrong.stderr)
 
 
 def test_of_several_methods_one_against_several(tmp_path):

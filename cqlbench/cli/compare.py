@@ -138,7 +138,12 @@ def _read(
     own = method or others[0]
     if own in references:
         raise UserError(f"--against {own}: a method cannot be compared with itself; name another.")
-    if suite and not set(references) <= set(table["method"]):
+    if absent := [name for name in references if name not in set(table["method"])]:
+        if not suite:
+            raise UserError(
+                f"--against {absent[0]}: not in {scores}, which has {', '.join(sorted(set(table['method'])))}. With "
+                "--suite it is taken from that suite's runs."
+            )
         table = add_baselines(scores, table, find_baselines(suite, results), references)
     return own, table
 
