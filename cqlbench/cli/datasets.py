@@ -1,4 +1,4 @@
-"""`cqlbench datasets ...`: make, download, list and show datasets, train behaviour policies, write the tables."""
+"""`cqlbench datasets ...`: make, download, list, show and inspect datasets, train behaviour policies, write the tables."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ DEFAULT_ROOT = Path("results/datasets")
 
 def add_commands(app: typer.Typer) -> None:
     """Adds this room's commands."""
+    # Not above: its options are those of this module.
+    from cqlbench.cli import inspection
+
     room = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
     app.add_typer(room, name="datasets", help="Make, list and show the datasets.")
     room.command("list", epilog="Example: cqlbench datasets list")(list_datasets)
@@ -30,11 +33,16 @@ def add_commands(app: typer.Typer) -> None:
     )(train_behaviour)
     room.command("references", epilog="Example: cqlbench datasets references hopper walker2d")(references)
     room.command("hashes", epilog="Example: cqlbench datasets hashes hopper/medium-v0")(hashes)
+    inspection.add_commands(room)
 
 
 def list_datasets(root: Root = DEFAULT_ROOT) -> None:
-    """Lists every dataset: its transitions, whether it is made, and whether it is the expected data."""
+    """Lists every dataset: its transitions, whether it is made, and whether it is the expected data.
+
+    Below them, those from elsewhere that lie in the same folder.
+    """
     from cqlbench.datasets.kinds import dataset_ids
+    from cqlbench.datasets.sources import found_ids
     from cqlbench.datasets.store import TRANSITIONS, stored_metadata
     from cqlbench.datasets.tables import read_hashes
 
@@ -51,6 +59,8 @@ def list_datasets(root: Root = DEFAULT_ROOT) -> None:
         else:
             verdict = "as expected" if row.sha256 == stored["content_hash"] else "differs"
         print(f"{dataset_id:<28} {transitions:>11,}  {'yes' if stored else 'no':<5} {verdict}".rstrip())
+    for dataset_id in found_ids(root):
+        print(dataset_id)
 
 
 def make(

@@ -59,6 +59,17 @@ def dataset_file(root: Path, dataset_id: str) -> Path:
     return Path(name) if source == "file" else store.dataset_file(root, dataset_id)
 
 
+def found_ids(root: Path) -> list[str]:
+    """Ids of the datasets from elsewhere that lie in `root`, sorted."""
+    described = (path.parent.parent for path in Path(root).glob("**/data/metadata.json"))
+    names = [folder.relative_to(root).as_posix() for folder in described]
+    ids = [f"minari:{name}" for name in names if not name.startswith((f"{store.NAMESPACE}/", "."))]
+    for path in Path(root, "d4rl").glob("*.hdf5"):
+        # As D4RL's server calls it: hopper_medium-v2.
+        ids.append(f"d4rl:{path.stem.replace('_', '-')}")
+    return sorted(ids)
+
+
 def load(dataset_id: str, root: Path = store.DEFAULT_ROOT) -> OfflineDataset:
     """The dataset as flat arrays; `root` is the folder of those that have no path.
 

@@ -294,6 +294,25 @@ def test_what_is_not_there_is_one_sentence(dataset_id: str, said: str, tmp_path:
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+def test_what_lies_in_the_folder_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cqlbench.cli.datasets import list_datasets
+    from cqlbench.datasets.sources import found_ids
+
+    write_minari(tmp_path, "test/pendulum-v0", monkeypatch)
+    root = tmp_path / "minari"
+    (root / "d4rl").mkdir()
+    for name in ("hopper_medium_replay-v2", "pen-human-v0"):
+        write_d4rl(root / "d4rl" / f"{name}.hdf5", FULL["full.hdf5"])
+    found = ["d4rl:hopper-medium-replay-v2", "d4rl:pen-human-v0", "minari:test/pendulum-v0"]
+    assert found_ids(root) == found and all(len(load(name, root).rewards) for name in found)
+    capsys.readouterr()
+    list_datasets(root)
+    assert capsys.readouterr().out.splitlines()[-3:] == found
+    assert found_ids(tmp_path / "nowhere") == []
+
+
 def test_files_of_ids(tmp_path: Path) -> None:
     assert dataset_file(tmp_path, "d4rl:hopper-medium-v2") == tmp_path / "d4rl/hopper-medium-v2.hdf5"
     assert dataset_file(tmp_path, "file:logs/plant.npz") == Path("logs/plant.npz")
