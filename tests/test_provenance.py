@@ -18,6 +18,7 @@ FLOORS = [
     ["style", "published", "statistics", "comparison", "calibration", "comparison_suites", "score_files"],
     ["claims", "figures"],
     ["report", "conformance", "contract", "bench", "theory"],
+    ["inspection"],
     ["cli"],
 ]
 # What may be imported where: the only importer of each.

@@ -1,4 +1,4 @@
-"""`cqlbench datasets ...`: make, download, list, show and inspect datasets, train behaviour policies, write the tables."""
+"""`cqlbench datasets ...`: make, download, list, show and inspect datasets, train behaviour policies, write tables."""
 
 from __future__ import annotations
 

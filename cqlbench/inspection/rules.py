@@ -58,9 +58,7 @@ class Finding(NamedTuple):
     @property
     def evidence(self) -> str:
         """`share of action coordinates at a bound: 31 %, doubtful from 25 %`."""
-        return (
-            f"{self.rule.number}: {printed(self.rule.number, self.value)}, {self.severity} {self.rule.condition}"
-        )
+        return f"{self.rule.number}: {printed(self.rule.number, self.value)}, {self.severity} {self.rule.condition}"
 
 
 def judge(sections: Sequence[Section]) -> tuple[list[Finding], int]:
