@@ -159,6 +159,21 @@ def test_a_suites_runs_are_read_with_their_failures(tmp_path):
     assert (found["cpu_seconds"] == 50).all()
 
 
+def test_what_was_not_trained_here_and_what_other_code_made_is_said():
+    made = {"mine": ("new", "1+b", np.nan), "cql": ("old", "1+a", "results/reference/quick")}
+    table = runs_table(mine={"d": [0.1, 0.2]}, cql={"d": [0.1, 0.3]})
+    origin = ["code_fingerprint", "code_version", "taken_from"]
+    table[origin] = [made[method] for method in table["method"]]
+    assert comparison.remarks(table) == [
+        "The 2 runs of CQL are taken from results/reference/quick; they were not trained here.",
+        "Different training code made these runs, so a part of the differences may come from that: mine by new (1+b); "
+        "CQL by old (1+a).",
+    ]
+    # Another version of the same training code is no other code; a run that never began names none.
+    table[origin] = [("new", "1+c", np.nan), ("new", "1+b", np.nan), ("new", "1+b", np.nan), (np.nan, np.nan, np.nan)]
+    assert comparison.remarks(table) == []
+
+
 def test_the_page_shows_what_the_committed_scores_give(tmp_path):
     finals = read_table(ROOT / "results/reference/quick/statistics/finals.csv")
     write_table(compare(finals.reindex(columns=RUN_COLUMNS), "d3rlpy-cql", ["cql"]), tmp_path / "found.csv")
