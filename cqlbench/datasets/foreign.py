@@ -48,17 +48,11 @@ def build(dataset_id: str, recording: Recording, origin: Origin) -> OfflineDatas
     recording = recording._replace(
         observations=_columns(origin.place, "observations", recording.observations),
         actions=actions,
-        rewards=_rewards(origin.place, recording.rewards),
+        rewards=_finite(origin.place, "rewards", _one_column(f"{origin.place}: rewards", recording.rewards)),
         next_observations=None
         if recording.next_observations is None
         else _columns(origin.place, "next_observations", recording.next_observations),
     )
-    following = recording.next_observations
-    if following is not None and following.shape != recording.observations.shape:
-        raise UserError(
-            f"{origin.place}: next_observations has {following.shape[1]} columns, observations "
-            f"{recording.observations.shape[1]}; they must be the same ones."
-        )
     arrays = assemble(recording)
     if len(arrays["rewards"]) == 0:
         raise UserError(
@@ -80,14 +74,16 @@ def build(dataset_id: str, recording: Recording, origin: Origin) -> OfflineDatas
     )
 
 
-def check_lengths(place: str, arrays: Mapping[str, np.ndarray | None]) -> None:
-    """Raises UserError where the arrays that are there have not one row for each of `rewards`."""
-    rewards = arrays["rewards"]
-    assert rewards is not None
+def check_shapes(place: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises UserError where an array has not one row for each of `rewards`, or next observations are of another shape
+    than observations."""
     for name, array in arrays.items():
-        if array is not None and array.shape[:1] != rewards.shape[:1]:
+        alike = "observations" if name == "next_observations" else "rewards"
+        same = slice(None) if name == "next_observations" else slice(1)
+        if array.shape[same] != arrays[alike].shape[same]:
             raise UserError(
-                f"{place}: {name} has the shape {array.shape}, rewards {rewards.shape}; each has one row per step."
+                f"{place}: {name} has the shape {array.shape}, {alike} {arrays[alike].shape}; each has a row per step, "
+                "and next_observations the columns of observations."
             )
 
 
@@ -116,10 +112,6 @@ def _columns(place: str, name: str, values: np.ndarray) -> np.ndarray:
             "loaded, the networks here take vectors. Store features of them instead."
         )
     return _finite(place, name, values[:, None] if values.ndim == 1 else values)
-
-
-def _rewards(place: str, values: np.ndarray) -> np.ndarray:
-    return _finite(place, "rewards", _one_column(f"{place}: rewards", values))
 
 
 def _finite(place: str, name: str, values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cqlbench.datasets.foreign import Origin, check_lengths, read_flags
+from cqlbench.datasets.foreign import Origin, check_shapes, read_flags
 from cqlbench.datasets.guard import has, open_hdf5, read_hdf5
 from cqlbench.datasets.offline import Recording
 from cqlbench.errors import UserError
@@ -35,7 +35,7 @@ def read(path: Path, origin: Origin) -> tuple[Recording, Origin]:
                 raise UserError(f"{path}: observations are in several parts; join them into one vector first.")
             for name, arrays in parts.items():
                 arrays.append(read_hdf5(file, f"{name}_{episode}"))
-            check_lengths(f"{path}, episode {episode}", {name: arrays[-1] for name, arrays in parts.items()})
+            check_shapes(f"{path}, episode {episode}", {name: arrays[-1] for name, arrays in parts.items()})
             last = np.zeros(len(parts["rewards"][-1]), bool)
             last[-1:] = True
             terminated = read_flags(f"{path}: terminated_{episode}", read_hdf5(file, f"terminated_{episode}").ravel())

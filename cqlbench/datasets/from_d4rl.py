@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cqlbench.datasets.boundaries import find_ends
-from cqlbench.datasets.foreign import Origin, check_lengths, read_flags
+from cqlbench.datasets.foreign import Origin, check_shapes, read_flags
 from cqlbench.datasets.guard import has, open_hdf5, read_hdf5
 from cqlbench.datasets.offline import Recording
 from cqlbench.errors import UserError
@@ -75,7 +75,7 @@ def read(path: Path, origin: Origin) -> tuple[Recording, Origin]:
     with open_hdf5(path) as file:
         arrays = {name: read_hdf5(file, name) for name in ("observations", "actions", "rewards", "terminals")}
         optional = {name: read_hdf5(file, name) for name in ("timeouts", "next_observations") if has(file, name)}
-    check_lengths(str(path), arrays | optional)
+    check_shapes(str(path), arrays | optional)
     terminals = read_flags(f"{path}: terminals", arrays.pop("terminals"))
     timeouts = read_flags(f"{path}: timeouts", optional["timeouts"]) if "timeouts" in optional else None
     following = optional.get("next_observations")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cqlbench.datasets.boundaries import find_ends
-from cqlbench.datasets.foreign import Origin, check_lengths, read_flags
+from cqlbench.datasets.foreign import Origin, check_shapes, read_flags
 from cqlbench.datasets.guard import check_size, open_npz, read_npy
 from cqlbench.datasets.offline import Recording
 from cqlbench.errors import UserError
@@ -51,7 +51,7 @@ def read(path: Path, origin: Origin, columns: Columns) -> tuple[Recording, Origi
                 f"{path}: {role} is missing; it has {', '.join(available)}. "
                 f"Say what it is called: columns in {path}.yaml"
             )
-    check_lengths(str(path), arrays)
+    check_shapes(str(path), arrays)
     episodes, steps = arrays.pop("episodes", None), arrays.pop("steps", None)
     if episodes is not None:
         episodes, order = _order(path, episodes, steps)

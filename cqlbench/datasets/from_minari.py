@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cqlbench.datasets.foreign import Origin, check_lengths, read_flags
+from cqlbench.datasets.foreign import Origin, check_shapes, read_flags
 from cqlbench.datasets.guard import open_hdf5, read_hdf5
 from cqlbench.datasets.offline import Recording
 from cqlbench.datasets.tables import mujoco_version
@@ -62,7 +62,7 @@ def read(folder: Path) -> tuple[Recording, Origin]:
             ends = terminations | truncations
             ends[-1:] = True
             parts["ends"].append(ends)
-            check_lengths(f"{place}: {group}", {name: values[-1] for name, values in parts.items()})
+            check_shapes(f"{place}: {group}", {name: values[-1] for name, values in parts.items()})
     if not episodes:
         raise UserError(f"{folder}: there are no episodes in it.")
     random, expert = about.get("ref_min_score"), about.get("ref_max_score")
