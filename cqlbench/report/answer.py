@@ -89,7 +89,7 @@ def find_answer(
     others = _differences(first, others, runs, matrices)
     pairs = len(inside) * (len(inside) - 1) // 2
     return Answer(
-        sentence=_sentence(first, others, outside, matrices[first.method].shape[1]),
+        sentence=_sentence(first, others, outside, list(matrices[first.method])),
         limits=_limits(first, others, outside, comparisons),
         numbers=_numbers(first, others, matrices, pairs),
         standings=[first, *others, *outside],
@@ -218,7 +218,7 @@ def _numbers(first: Standing, others: list[Standing], matrices: dict[str, pd.Dat
     return [score, promise, distance]
 
 
-def _sentence(first: Standing, others: list[Standing], outside: list[Standing], datasets: int) -> str:
+def _sentence(first: Standing, others: list[Standing], outside: list[Standing], datasets: list[str]) -> str:
     close = [row.name for row in others if not row.apart]
     if first.seeds < 2 and others:
         return f"One seed tells no methods apart; {first.name} scores highest."
@@ -226,8 +226,8 @@ def _sentence(first: Standing, others: list[Standing], outside: list[Standing], 
         return f"These runs do not tell {_list([first.name, *close])} apart; {first.name} scores highest."
     if others:
         but = " whose value estimate held" if outside else ""
-        over = f"over these {datasets} datasets it" if datasets > 1 else "it"
-        return f"Trust {first.name}: {over} scores above every other method{but}."
+        over = f"over these {len(datasets)} datasets" if len(datasets) > 1 else f"on {datasets[0]}"
+        return f"Trust {first.name}: {over} it scores above every other method{but}."
     return f"Only {first.name} is left: " + (
         "every other method is set aside." if outside else "there is nothing to compare it with."
     )

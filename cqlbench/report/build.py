@@ -32,7 +32,7 @@ from cqlbench.report.pages import (
 from cqlbench.report.papers import REFERENCES, TABLE, bibliography, cited, latex_table
 from cqlbench.report.suite_facts import suite_facts
 from cqlbench.scores import AXIS, EPISODES, RUNS, SCORES, TRAINING, VALUES, read_table, write_table
-from cqlbench.statistics import CONFIDENCE, REPETITIONS, TAIL
+from cqlbench.statistics import CONFIDENCE, FINER, REPETITIONS, TAIL
 from cqlbench.statistics import FOLDER as STATISTICS
 from cqlbench.suites import Suite
 from cqlbench.writers import write_text
@@ -111,7 +111,8 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
         machines=[value for what, value, _ in surroundings if what == "cpu"],
         settings=sections.settings(suite) if suite else [],
         confidence=f"{100 * CONFIDENCE:g} %",
-        repetitions=f"{REPETITIONS:,}",
+        repetitions=REPETITIONS,
+        finer_repetitions=FINER * REPETITIONS,
         tail=f"{100 * TAIL:g} %",
         papers=[file_link(folder, name) for name in (SUMMARY, TABLE, REFERENCES)],
         files=[file_link(folder, name) for name in _table_names(folder)],

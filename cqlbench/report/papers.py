@@ -46,7 +46,7 @@ def latex_table(facts: SuiteFacts, headline: list[dict[str, Any]], aggregates: p
         r"% \usepackage{booktabs} in the preamble; \cite keys are in references.bib.",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_caption(facts)}}}",
+        rf"\caption{{{_caption(facts)}}}\smallskip",
         rf"\label{{tab:{''.join(letter if letter.isalnum() else '-' for letter in facts.name)}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
         r"\toprule",
@@ -84,7 +84,7 @@ def _own_entry() -> str:
     return (
         "@misc{cqlbench,\n"
         f"  author = {{{{{known['Author']}}}}},\n"
-        f"  title = {{cqlbench: {known['Summary'][0].lower() + known['Summary'][1:]}}},\n"
+        f"  title = {{{{cqlbench: {known['Summary'][0].lower() + known['Summary'][1:]}}}}},\n"
         f"  version = {{{known['Version']}}}\n"
         "}"
     )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cqlbench.report.answer import Answer, find_answer
 from cqlbench.statistics.finals import score_matrices, score_table
+from cqlbench.statistics.intervals import t_interval
 from cqlbench.statistics.over_datasets import aggregates
 
 DATASETS = ["a/one-v0", "b/two-v0"]
@@ -58,6 +59,14 @@ def test_one_method_above_all_others_is_to_be_trusted():
     assert "A lower bound on 2 of 2 datasets" in critic.detail
     assert distance.title == "CQL above BC" and distance.value == "+40.0" and ": told apart" in distance.detail
     assert answer.limits == []
+
+
+def test_one_dataset_is_named_and_its_score_is_the_mean_with_students_interval():
+    finals = finals_of({"cql": (0.8, MODEST), "bc": (0.4, None)}).query("dataset == 'a/one-v0'")
+    answer = answer_of(finals)
+    assert answer.sentence == "Trust CQL: on a/one-v0 it scores above every other method."
+    low, high = t_interval(finals.query("method == 'cql'")["score"].to_numpy())
+    assert answer.numbers[0].detail.startswith(f"mean on a/one-v0, 5 seeds ({100 * low:.1f} to {100 * high:.1f}, 95 %)")
 
 
 def test_methods_that_the_runs_do_not_tell_apart_are_named_together():
