@@ -87,6 +87,14 @@ def check_shapes(place: str, arrays: Mapping[str, np.ndarray]) -> None:
             )
 
 
+def join(place: str, parts: list[np.ndarray]) -> np.ndarray:
+    """The parts one after the other. Raises UserError where their rows have different shapes."""
+    shapes = {part.shape[1:] for part in parts}
+    if len(shapes) > 1:
+        raise UserError(f"{place} has another shape in some episode than in others: {sorted(shapes)}.")
+    return np.concatenate(parts)
+
+
 def read_flags(place: str, values: np.ndarray) -> np.ndarray:
     """(N,) bool out of truth values or of numbers that are 0 or 1. Raises UserError where they are not."""
     values = _one_column(place, values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cqlbench.datasets.foreign import Origin, check_shapes, read_flags
+from cqlbench.datasets.foreign import Origin, check_shapes, join, read_flags
 from cqlbench.datasets.guard import has, open_hdf5, read_hdf5
 from cqlbench.datasets.offline import Recording
 from cqlbench.errors import UserError
@@ -44,16 +44,9 @@ def read(path: Path, origin: Origin) -> tuple[Recording, Origin]:
     if not ends:
         raise UserError(f"{path}: there are no episodes in it.")
     recording = Recording(
-        **{name: _joined(f"{path}: {name}", found) for name, found in parts.items()},
+        **{name: join(f"{path}: {name}", found) for name, found in parts.items()},
         terminals=np.concatenate(terminals),
         ends=np.concatenate(ends),
         next_observations=None,
     )
     return recording, origin
-
-
-def _joined(place: str, parts: list[np.ndarray]) -> np.ndarray:
-    shapes = {part.shape[1:] for part in parts}
-    if len(shapes) > 1:
-        raise UserError(f"{place} has another shape in some episode than in others: {sorted(shapes)}.")
-    return np.concatenate(parts)

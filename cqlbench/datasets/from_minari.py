@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cqlbench.datasets.foreign import Origin, check_shapes, read_flags
+from cqlbench.datasets.foreign import Origin, check_shapes, join, read_flags
 from cqlbench.datasets.guard import open_hdf5, read_hdf5
 from cqlbench.datasets.offline import Recording
 from cqlbench.datasets.tables import mujoco_version
@@ -23,19 +23,22 @@ def read(folder: Path) -> tuple[Recording, Origin]:
     Observations that are a dictionary of boxes become one vector, the boxes in the order of their sorted keys.
     Raises UserError where the folder is not a Minari dataset in HDF5, and for spaces that no vector can be made of.
     """
-    about = _metadata(folder)
     place = str(folder / "main_data.hdf5")
+    metadata = folder / "metadata.json"
     try:
-        observation_space = json.loads(about["observation_space"])
-        action_space = json.loads(about["action_space"])
-        environment = json.loads(about["env_spec"]) if about.get("env_spec") else {}
-        episodes = int(about["total_episodes"])
+        about = json.loads(metadata.read_text(encoding="utf-8"))
         if about.get("data_format", "hdf5") != "hdf5":
             raise UserError(f"{folder}: its data_format is {about['data_format']}; only hdf5 is read.")
-        leaves = list(_leaves(place, "observations", observation_space))
-        limit, choices, first = _action_bounds(place, action_space)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / 'metadata.json'} is not what Minari writes ({error!r}).") from error
+        episodes = int(about["total_episodes"])
+        leaves = list(_leaves(place, "observations", json.loads(about["observation_space"])))
+        limit, choices, first = _action_bounds(place, json.loads(about["action_space"]))
+        origin = _origin(place, about)._replace(action_limit=limit, choices=choices)
+    except FileNotFoundError as error:
+        raise UserError(f"{metadata} does not exist.") from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(f"{metadata} is not what Minari writes ({error!r}).") from error
+    if episodes < 1:
+        raise UserError(f"{folder}: there are no episodes in it.")
     names = ("observations", "next_observations", "actions", "rewards", "terminals", "ends")
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     with open_hdf5(folder / "main_data.hdf5") as file:
@@ -63,33 +66,21 @@ def read(folder: Path) -> tuple[Recording, Origin]:
             ends[-1:] = True
             parts["ends"].append(ends)
             check_shapes(f"{place}: {group}", {name: values[-1] for name, values in parts.items()})
-    if not episodes:
-        raise UserError(f"{folder}: there are no episodes in it.")
+    return Recording(**{name: join(f"{place}: {name}", arrays) for name, arrays in parts.items()}), origin
+
+
+def _origin(place: str, about: dict[str, Any]) -> Origin:
+    """What the metadata say of simulator and references."""
+    environment = dict(json.loads(about["env_spec"])) if about.get("env_spec") else {}
     random, expert = about.get("ref_min_score"), about.get("ref_max_score")
     task = _task(environment)
-    notes = _simulator_notes(environment, task, about.get("requirements") or [])
-    return Recording(**{name: np.concatenate(arrays) for name, arrays in parts.items()}), Origin(
+    return Origin(
         place,
         task=task,
-        action_limit=limit,
-        choices=choices,
-        episode_limit=environment.get("max_episode_steps"),
-        references=(float(random), float(expert)) if random is not None and expert is not None else None,
-        notes=notes,
+        episode_limit=int(environment["max_episode_steps"]) if environment.get("max_episode_steps") else None,
+        references=None if random is None or expert is None else (float(random), float(expert)),
+        notes=_simulator_notes(environment, task, about.get("requirements") or []),
     )
-
-
-def _metadata(folder: Path) -> dict[str, Any]:
-    path = folder / "metadata.json"
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}).") from error
-    if not isinstance(about, dict):
-        raise UserError(f"{path} is not what Minari writes.")
-    return about
 
 
 def _leaves(place: str, name: str, space: dict[str, Any]) -> Iterator[str]:
