@@ -32,7 +32,7 @@ class Promise(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A headline method by the rule.
+    """A headline method by the rule; `name` is its family's, of which it is the only one here.
 
     `score` is its summary with low and high, `promise` the one where it promises most, `bounds` on how many datasets
     the whole interval of predicted minus true is below 0, of `valued`. `aside` says why the method is set aside; it is
@@ -50,6 +50,11 @@ class Standing(NamedTuple):
     valued: int
     aside: str
     difference: tuple[float, float, float, float] = (np.nan,) * 4
+
+    @property
+    def label(self) -> str:
+        """Its name with its settings."""
+        return style.label(self.method, self.family)
 
     @property
     def apart(self) -> bool:
@@ -139,7 +144,7 @@ def _standings(
             Standing(
                 method,
                 family,
-                style.label(method, family),
+                style.label(family, family),
                 score,
                 len(matrix),
                 int(own["failed"].sum()),
