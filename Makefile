@@ -43,9 +43,9 @@ test: setup
 test-fast: setup
 	$(BIN)/pytest -m "not slow and not faults"
 
-# Every fault many times over; `make test` has each of them in a short form.
+# Every fault many times over; `make test` has each of them in a short form. `make reference SUITE=faults` keeps its table.
 test-faults: setup
-	$(BIN)/pytest -m faults
+	CQLBENCH_FAULTS=results/faults/kills.csv $(BIN)/pytest -m faults
 
 lint: setup
 	$(BIN)/ruff check .

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,3 +35,17 @@ def pendulum(results: Path) -> OfflineDataset:
     from cqlbench.datasets import load
 
     return load("pendulum/medium-v0", results / "datasets")
+
+
+@pytest.fixture(scope="session")
+def fault_table() -> Iterator[Callable[..., None]]:
+    """Takes a row per fault that was injected; writes them to the file that CQLBENCH_FAULTS names, if it does."""
+    rows: list[dict[str, object]] = []
+    yield lambda **row: rows.append(row)
+    if rows and (path := os.environ.get("CQLBENCH_FAULTS")):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        with open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)

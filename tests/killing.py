@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -16,12 +15,13 @@ from cqlbench import runs
 MOMENTS = ("import", "update", "checkpoint", "evaluation")
 
 
-class Attempts(NamedTuple):
-    """How a run was brought to its end: the moments it was killed at, and after which update each attempt began."""
+class Attempt(NamedTuple):
+    """One start of the command: the moment it was killed at, None where it came to its end; the update it went on after
+    and the last one it logged, both None where it died before it got so far."""
 
-    killed: list[str]
-    began_after: list[int]
-    reached: list[int]
+    killed: str | None
+    began_after: int | None
+    reached: int | None
 
 
 def rows(path: Path) -> list[str]:
@@ -37,38 +37,35 @@ def last_update(folder: Path) -> int:
     return int(logged[-1].partition(",")[0]) if logged else 0
 
 
-def run_killed(command: list[str], folder: Path, moments: list[str], updates: int, seed: int) -> Attempts:
+def run_killed(command: list[str], folder: Path, moments: list[str], updates: int, seed: int) -> list[Attempt]:
     """Starts `command` (a `cqlbench train` into `folder`) and kills it at the given moments, one after another.
 
     The kills at `update` are spread over the run; a run that ends before its moment came is not killed there.
     """
     generator = random.Random(seed)
-    attempts = Attempts([], [], [])
+    attempts = []
     for number, moment in enumerate([*moments, None]):
-        before = _lines(folder)
+        before = len(_log(folder))
         with (folder / runs.LOG).open("a") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         target = updates * (number + 1) // (len(moments) + 2)
         come = {
             "import": _after(generator.uniform(0, 2)),
             "update": lambda target=target: last_update(folder) >= target,
-            "checkpoint": lambda: any((folder / runs.CHECKPOINTS).glob(".*")),
+            # A file of this process: those that were killed have left theirs.
+            "checkpoint": lambda pid=process.pid: any((folder / runs.CHECKPOINTS).glob(f".{pid}.*")),
             "evaluation": lambda: _in_evaluation(folder),
             None: lambda: False,
         }[moment]
         # Until it writes a line, the tables are those of the attempt before.
-        while process.poll() is None and not (come() and (moment == "import" or _lines(folder) > before)):
+        while process.poll() is None and not (come() and (moment == "import" or len(_log(folder)) > before)):
             time.sleep(0.0002)
         if moment == "update":
             time.sleep(generator.uniform(0, 0.05))
-        # Read before the kill: what was on the disk then is the most that can be lost.
-        if moment and process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            attempts.killed.append(moment)
+        killed = moment if moment and process.poll() is None else None
+        process.kill()
         process.wait()
-        attempts.reached.append(last_update(folder))
-        went_on = [line for line in (folder / runs.LOG).read_text().splitlines()[before:] if "going on after" in line]
-        attempts.began_after.append(int(went_on[0].split()[4].strip(",").replace(",", "")) if went_on else 0)
+        attempts.append(Attempt(killed, *_told(_log(folder)[before:])))
         if (folder / runs.STATUS).exists():
             break
     return attempts
@@ -78,9 +75,17 @@ def training_command(folder: Path, *words: object) -> list[str]:
     return [sys.executable, "-m", "cqlbench", "train", "--out", str(folder), *map(str, words)]
 
 
-def _lines(folder: Path) -> int:
+def _log(folder: Path) -> list[str]:
     log = folder / runs.LOG
-    return len(log.read_text().splitlines()) if log.exists() else 0
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def _told(lines: list[str]) -> tuple[int | None, int | None]:
+    """After which update an attempt began and which it logged last, by its own words."""
+    went_on = [line.partition("going on after update ")[2] for line in lines if "going on after update" in line]
+    logged = [line.split()[1] for line in lines if line.startswith("update ") and " of " in line]
+    began = int(went_on[0].partition(", from")[0].replace(",", "")) if went_on else 0 if logged else None
+    return began, int(logged[-1].replace(",", "")) if logged else began
 
 
 def _after(seconds: float) -> Callable[[], bool]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from killing import EVALUATE_EVERY, MOMENTS, run_killed, training_command
+from killing import EVALUATE_EVERY, MOMENTS, Attempt, run_killed, training_command
 
 from cqlbench import runs
 from cqlbench.checkpoints import Checkpoint, Checkpoints
@@ -28,8 +28,8 @@ def command(results: Path, folder: Path, method: str, updates: int, *words: obje
     return training_command(folder, *words, *budget, "--checkpoint-every", 0)
 
 
-def kill_and_compare(results: Path, tmp_path: Path, method: str, updates: int, moments: list[str]) -> list[str]:
-    """The kills that hit; everything else about them is asserted."""
+def kill_and_compare(results: Path, tmp_path: Path, method: str, updates: int, moments: list[str]) -> list[Attempt]:
+    """Kills a run at these moments; the same bytes as an undisturbed one, and no more redone than must be."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(results, whole, method, updates), check=True, capture_output=True)
     attempts = run_killed(command(results, killed, method, updates), killed, moments, updates, seed=1)
@@ -37,25 +37,42 @@ def kill_and_compare(results: Path, tmp_path: Path, method: str, updates: int, m
     for file in FILES:
         assert (whole / file).read_bytes() == (killed / file).read_bytes(), file
     assert not (killed / runs.CHECKPOINTS).exists() and not list(killed.glob("*.partial"))
-    # What an attempt reached, the next one need not do again, but for the last stretch between two checkpoints.
-    for reached, went_on_after in zip(attempts.reached, attempts.began_after[1:], strict=False):
-        assert reached - LOG_EVERY <= went_on_after, attempts
-    return attempts.killed
+    assert max(redone(attempts), default=0) <= LOG_EVERY, attempts
+    return attempts
+
+
+def redone(attempts: list[Attempt], moment: str | None = None) -> list[int]:
+    """How many logged updates had to be done again after each kill (at `moment`): those since the last checkpoint."""
+    lost, reached, killed = [], 0, None
+    for attempt in attempts:
+        if attempt.began_after is not None:
+            if killed and moment in (None, killed):
+                lost.append(reached - attempt.began_after)
+            reached = attempt.reached or 0
+        killed = attempt.killed
+    return lost
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["cql", "d3rlpy-cql"])
 def test_a_killed_run_ends_with_the_same_bytes(results, tmp_path, method):
-    assert set(kill_and_compare(results, tmp_path, method, 200, list(MOMENTS))) == set(MOMENTS)
+    attempts = kill_and_compare(results, tmp_path, method, 200, list(MOMENTS))
+    assert {attempt.killed for attempt in attempts} == {*MOMENTS, None}
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("method", ["bc", "sac", "cql", "d3rlpy-bc", "d3rlpy-sac", "d3rlpy-cql", "d3rlpy-bear"])
-def test_however_often_it_is_killed(results, tmp_path, method):
-    moments = list(MOMENTS) * 5
+def test_however_often_it_is_killed(results, tmp_path, method, fault_table):
+    moments = list(MOMENTS) * 4
     random.Random(method).shuffle(moments)
-    killed = kill_and_compare(results, tmp_path, method, 1_200, moments)
-    assert len(killed) >= 16 and set(killed) == set(MOMENTS), killed
+    attempts = kill_and_compare(results, tmp_path, method, 1_200, moments)
+    killed = [attempt.killed for attempt in attempts if attempt.killed]
+    assert len(killed) >= 16 and set(killed) == set(MOMENTS), attempts
+    for moment in MOMENTS:
+        fault_table(
+            fault=f"killed during {moment}", method=method, times=killed.count(moment),
+            updates_redone=max(redone(attempts, moment), default=0), updates_between_checkpoints=LOG_EVERY,
+        )  # fmt: skip
 
 
 @pytest.fixture
