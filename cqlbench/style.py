@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Look(NamedTuple):
@@ -12,7 +12,7 @@ class Look(NamedTuple):
 
     name: str
     colour: str
-    marker: str
+    marker: Any
 
 
 # Okabe and Ito's colours, which people with any common colour blindness can tell apart. A codebase's twin of a method
@@ -32,33 +32,35 @@ KNOWN = {
     "d3rlpy-bc": Look("d3rlpy BC", "#CC79A7", "P"),
     "d3rlpy-bear": Look("d3rlpy BEAR", "#692D00", "*"),
 }
-# For families that a suite names itself.
-OTHERS = [
-    ("#332288", "X"), ("#882255", "*"), ("#999933", "p"), ("#117733", "h"), ("#AA4499", "d"), ("#661100", "<"),
-    ("#6699CC", ">"), ("#888888", "H"),
+# For families that a suite names itself. A colour that some sight, or greyscale, takes for another one has another
+# marker than that (tests/test_style.py), with its own marker and with the one two further on.
+OTHERS: list[tuple[str, Any]] = [
+    ("#332288", "h"), ("#882255", "p"), ("#999933", "<"), ("#117733", "d"), ("#AA4499", "X"), ("#661100", ">"),
+    ("#6699CC", "*"), ("#888888", (4, 1, 0)),
 ]  # fmt: skip
 
 
 def looks(families: Iterable[str]) -> dict[str, Look]:
-    """The look of each family of a suite, in the order of every figure; no two of them are alike.
+    """The look of each family of a suite, in the order of every figure; no two of them look alike.
 
-    A family that the suite names itself has the place among OTHERS that its name alone decides, and so looks the same
-    in every suite; where another family of this suite, earlier by name, has that place, it takes the next free one.
-    More families than OTHERS take its colours again with other markers.
+    A known family in other letters, as `CQL` in a table from elsewhere, has the known one's look unless that is there
+    too. A family that the suite names itself has the place among OTHERS that its name alone decides, and so looks the
+    same in every suite; where another family of this suite, earlier by name, has that place, it takes the next free
+    one. More families than OTHERS take its colours again with other markers.
     """
     found: dict[str, Look] = {}
-    taken: set[int] = set()
+    taken: list[int] = []
     for family in ordered(families):
-        if family in KNOWN:
-            found[family] = KNOWN[family]
+        known = KNOWN.get(family) or KNOWN.get(family.lower())
+        if known and known not in found.values():
+            found[family] = known
             continue
-        wanted = hashlib.sha256(family.encode()).digest()[0] % len(OTHERS)
-        turn = len(taken) // len(OTHERS)
-        places = [turn * len(OTHERS) + (wanted + step) % len(OTHERS) for step in range(len(OTHERS))]
-        place = next(place for place in places if place not in taken)
-        taken.add(place)
-        marker = OTHERS[(place + turn) % len(OTHERS)][1]
-        found[family] = Look(family, OTHERS[place % len(OTHERS)][0], marker)
+        turn, count = len(taken) // len(OTHERS), len(OTHERS)
+        wanted = hashlib.sha256(family.encode()).digest()[0]
+        places = (turn * count + (wanted + step) % count for step in range(count))
+        taken.append(next(place for place in places if place not in taken))
+        place = taken[-1] % count
+        found[family] = Look(family, OTHERS[place][0], OTHERS[(place + 2 * turn) % count][1])
     return found
 
 
@@ -67,7 +69,7 @@ def colour(family: str) -> str:
     return looks([family])[family].colour
 
 
-def marker(family: str) -> str:
+def marker(family: str) -> Any:
     """The family's matplotlib marker where it is alone."""
     return looks([family])[family].marker
 
@@ -80,5 +82,8 @@ def label(method: str, family: str) -> str:
 
 def ordered(families: Iterable[str]) -> list[str]:
     """Families in the order every figure shows them: the known ones first, then by name."""
-    known = list(KNOWN)
-    return sorted(set(families), key=lambda family: (known.index(family) if family in known else len(known), family))
+    places = {family: place for place, family in enumerate(KNOWN)}
+    return sorted(
+        set(families),
+        key=lambda family: (places.get(family.lower(), len(places)), family not in KNOWN, family),
+    )

@@ -39,9 +39,39 @@ def test_every_method_of_the_registry_has_a_look_of_its_own():
     assert set(style.KNOWN) == set(ALGORITHMS)
 
 
-def test_looks_do_not_depend_on_the_company():
-    looks = {(style.colour(family), style.marker(family)) for family in style.KNOWN}
-    assert len(looks) == len(style.KNOWN)
-    assert style.colour("my-method") == style.colour("my-method") != style.colour("cql")
-    assert style.ordered(["zeta", "bc", "alpha", "cql"]) == ["cql", "bc", "alpha", "zeta"]
+# Two looks with one marker differ by so much in CIELAB, for every kind of sight, and in lightness, for greyscale.
+DISTANCE, LIGHTNESS = 15, 8
+
+
+def test_two_families_of_a_suite_differ_in_colour_or_marker_for_every_sight_and_in_grey():
+    """Known families, and so many of a suite's own that the palette is gone through twice."""
+    own = [f"method-{number}" for number in range(2 * len(style.OTHERS))]
+    looks = style.looks([*own, *style.KNOWN])
+    assert len(looks) == len(own) + len(style.KNOWN)
+    for one, other in combinations(looks.values(), 2):
+        if one.marker == other.marker:
+            colours = seen(one.colour), seen(other.colour)
+            assert np.linalg.norm(colours[0] - colours[1], axis=1).min() > DISTANCE, (one, other)
+            assert abs(colours[0][0, 0] - colours[1][0, 0]) > LIGHTNESS, (one, other)
+
+
+def test_looks_do_not_depend_on_the_order_and_hardly_on_the_company():
+    alone = style.looks(["my-method"])["my-method"]
+    assert style.looks(["cql", "my-method", "sac"])["my-method"] == alone
+    names = sorted(f"m{number}" for number in range(100))
+    wanting = [name for name in names if style.colour(name) == alone.colour][:5]
+    together = style.looks(["my-method", *wanting])
+    assert together == style.looks([*wanting, "my-method"][::-1])
+    assert len({look.colour for look in together.values()}) == len(together) == 6
+    # Earlier by name than the others of its colour: it keeps it.
+    assert together[wanting[0]].colour == alone.colour != together["my-method"].colour
+
+
+def test_a_known_family_in_other_letters_looks_the_same_unless_both_are_there():
+    assert style.looks(["CQL"])["CQL"] == style.KNOWN["cql"]
+    assert style.looks(["CQL", "cql"])["cql"] == style.KNOWN["cql"] != style.looks(["CQL", "cql"])["CQL"]
+
+
+def test_names_in_print_and_their_order():
+    assert style.ordered(["zeta", "bc", "alpha", "cql", "SAC"]) == ["cql", "SAC", "bc", "alpha", "zeta"]
     assert style.label("d3rlpy-cql cql_alpha=10", "d3rlpy-cql") == "d3rlpy CQL, cql_alpha = 10"

@@ -30,9 +30,19 @@ class Page:
     line: float
     dpi: int
 
+    @property
+    def ticks(self) -> float:
+        """The type of numbers and names along axes."""
+        return 0.9 * self.font
+
+    @property
+    def remarks(self) -> float:
+        """The type of remarks inside of panels."""
+        return 0.8 * self.font
+
     def lines(self, count: float) -> float:
         """The height of `count` lines of text, inches."""
-        return 1.25 * count * self.font / 72
+        return 1.3 * count * self.font / 72
 
 
 PAPER = Page(width=7.0, column=3.4, ratio=0.75, font=8, line=1.2, dpi=200)
@@ -54,8 +64,8 @@ def drawing_style(page: Page = PAPER) -> Iterator[None]:
             "font.size": page.font,
             "axes.titlesize": page.font,
             "axes.labelsize": page.font,
-            "xtick.labelsize": 0.9 * page.font,
-            "ytick.labelsize": 0.9 * page.font,
+            "xtick.labelsize": page.ticks,
+            "ytick.labelsize": page.ticks,
             "legend.fontsize": page.font,
             "legend.frameon": False,
             "legend.handlelength": 2.2,

@@ -22,10 +22,10 @@ Key = TypeVar("Key", bound=Hashable)
 VALUES = ("predicted value", "true value")
 # So many methods are named at the ends of their lines, where there is one panel; more, in a legend.
 FEW = 5
+# About so many points of a line have a marker.
+MARKED = 8
 # The share of a figure's width that names beside rows or lines may take.
 NAMES = 0.3
-# Type for remarks inside of panels, over the page's.
-SMALL = 0.8
 
 
 def columns_for(count: int) -> int:
@@ -54,7 +54,7 @@ def panel_grid(
     rows = -(-len(keys) // columns) or 1
     width = (page.width if len(keys) > 1 else page.column) / columns
     words = titles if titles is not None else {key: key for key in keys if isinstance(key, str)}
-    shown = [wrapped(words[key], width - 2 * page.lines(1), page.font) if key in words else "" for key in keys]
+    shown = [wrapped(words[key], width - page.lines(2.2), page.font) if key in words else "" for key in keys]
     above = page.lines(max((title.count("\n") + 1 for title in shown if title), default=0))
     height = width * (ratio or page.ratio) + above
     figure, grid = plt.subplots(
@@ -90,39 +90,42 @@ def name_axes(page: Page, figure: Figure, panels: Iterable[Axes], x: str | None,
         columns[place.colspan.start] = panel
     for panel in columns.values():
         if x:
-            panel.set_xlabel(wrapped(x, width / spans.ncols - page.lines(1), page.font))
+            panel.set_xlabel(wrapped(x, width / spans.ncols - page.lines(3), page.font))
 
 
-def paired_panels(
-    page: Page, datasets: Sequence[str], names: Sequence[str], left: str, right: str
-) -> tuple[Figure, dict[str, tuple[Axes, Axes]]]:
-    """Per dataset two panels side by side under its name, with a row for each of `names` on their common y axis.
+def row_panels(
+    page: Page, datasets: Sequence[str], names: Sequence[str], measures: Sequence[str]
+) -> tuple[Figure, dict[str, Sequence[Axes]]]:
+    """Per dataset a panel for each of `measures`, side by side, with a row for each of `names` on a common y axis.
 
-    `left` and `right` name the x axes, which every dataset shares: numbers stand under the lowest panels only.
+    The measures name the x axes, which every dataset shares: numbers stand under the lowest panels only.
     """
     import matplotlib.pyplot as plt
 
-    pairs = next((columns for most, columns in ((1, 1), (8, 2)) if len(datasets) <= most), 3)
-    lines = -(-len(datasets) // pairs) or 1
+    each = len(measures)
+    blocks = next((blocks for most, blocks in ((1, 1), (8, 2), (len(datasets), 3)) if len(datasets) <= most))
+    columns = blocks * each
+    lines = -(-len(datasets) // blocks) or 1
     shown = row_names(page, names, page.width)
-    beside = max((text_width(name, page.font) for name in shown), default=0)
-    width = (page.width - beside) / (2 * pairs) - page.lines(1)
-    titles = {dataset: wrapped(dataset, 2 * width, page.font) for dataset in datasets}
-    above = page.lines(0.5 + max((title.count("\n") + 1 for title in titles.values()), default=1))
-    below = page.lines(2.5 + max(wrapped(label, width, page.font).count("\n") for label in (left, right)))
+    beside = max((text_width(name, page.ticks) for name in shown), default=0)
+    width = (page.width - beside) / columns - page.lines(1)
+    titles = {dataset: wrapped(dataset, each * width, page.font) for dataset in datasets}
+    labels = [wrapped(measure, width, page.ticks) for measure in measures]
+    above = page.lines(0.5 + max(title.count("\n") + 1 for title in titles.values()))
+    below = page.lines(2.5 + max(label.count("\n") for label in labels))
     figure, grid = plt.subplots(
-        lines, 2 * pairs, figsize=(page.width, lines * (rows_height(page, shown) + above) + below), squeeze=False,
+        lines, columns, figsize=(page.width, lines * (rows_height(page, shown) + above) + below), squeeze=False,
         sharex="col", sharey=True, layout="constrained",
     )  # fmt: skip
-    blocks = [(row[place], row[place + 1]) for row in grid for place in range(0, 2 * pairs, 2)]
-    found = dict(zip(datasets, blocks, strict=False))
-    for panel in (panel for block in blocks[len(datasets) :] for panel in block):
+    panels = [row[place : place + each] for row in grid for place in range(0, columns, each)]
+    found = dict(zip(datasets, panels, strict=False))
+    for panel in (panel for block in panels[len(datasets) :] for panel in block):
         panel.set_axis_off()
-    for place, (dataset, pair) in enumerate(found.items()):
-        pair[0].set_title(titles[dataset], loc="left", fontweight="bold", fontsize=page.font)
-        if place + pairs >= len(datasets):
-            for panel, label in zip(pair, (left, right), strict=True):
-                panel.set_xlabel(wrapped(label, width, page.font))
+    for place, (dataset, block) in enumerate(found.items()):
+        block[0].set_title(titles[dataset], loc="left", fontweight="bold")
+        if place + blocks >= len(datasets):
+            for panel, label in zip(block, labels, strict=True):
+                panel.set_xlabel(label, fontsize=page.ticks)
                 panel.tick_params(labelbottom=True)
     set_rows(grid[0, 0], shown)
     return figure, found
@@ -130,12 +133,12 @@ def paired_panels(
 
 def row_names(page: Page, names: Iterable[str], width: float) -> list[str]:
     """Names in lines that leave most of a figure of `width` inches to its panels."""
-    return [wrapped(name, NAMES * width, page.font) for name in names]
+    return [wrapped(name, NAMES * width, page.ticks) for name in names]
 
 
 def rows_height(page: Page, names: Sequence[str]) -> float:
     """The height of rows with room for every line of the longest name, inches."""
-    return page.lines(max((max(1.7, 1.1 * (name.count("\n") + 1)) for name in names), default=1.7)) * max(len(names), 1)
+    return page.lines(max([1.7, *(name.count("\n") + 1.1 for name in names)])) * max(len(names), 1)
 
 
 def set_rows(panel: Axes, names: Sequence[str]) -> None:
@@ -144,10 +147,13 @@ def set_rows(panel: Axes, names: Sequence[str]) -> None:
 
 
 def line(panel: Axes, x: pd.Series, y: pd.Series, look: Look, name: str, markevery: Any = None) -> None:
-    """A method's line, with its colour and markers; `name` goes beside it or into the legend."""
+    """A method's line, with its colour and markers; `name` goes beside it or into the legend.
+
+    Where it has many points, some are marked, the last one too.
+    """
     panel.plot(
-        x, y, look.marker + "-", color=look.colour, label=name, markeredgecolor="white", markeredgewidth=0.4,
-        markevery=markevery,
+        x, y, marker=look.marker, color=look.colour, label=name, markeredgecolor="white", markeredgewidth=0.4,
+        markevery=markevery or slice(None, None, -max(1, len(x) // MARKED)),
     )  # fmt: skip
 
 
@@ -221,16 +227,26 @@ def _most(axis: Axis, inches: float) -> int:
 
 
 def legend(page: Page, figure: Figure, panels: Iterable[Axes], strokes: tuple[str, str] | None = None) -> None:
-    """One legend for all panels, under them; `strokes` says what solid and what dashed lines are."""
+    """One legend for all panels, under them, or beside a single one if it is long.
+
+    `strokes` says what solid and what dashed lines are.
+    """
     from matplotlib.lines import Line2D
 
+    panels = list(panels)
     entries: dict[str, Any] = {}
     for panel in panels:
         handles, labels = panel.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
     if strokes:
         entries |= {name: Line2D([], [], color="0.4", ls=ls) for name, ls in zip(strokes, ("-", "--"), strict=True)}
-    below(page, figure, entries)
+    if len(panels) > 1 or len(entries) <= FEW:
+        below(page, figure, entries)
+        return
+    names = [wrapped(name, 0.4 * page.width, page.font) for name in entries]
+    height = page.lines(1.25 * sum(name.count("\n") + 1 for name in names))
+    figure.set_size_inches(page.width, max(height, figure.get_size_inches()[1]))
+    figure.legend(entries.values(), names, loc="outside right center")
 
 
 def below(page: Page, figure: Figure, entries: dict[str, Any]) -> None:
@@ -262,47 +278,51 @@ def name_lines(page: Page, figure: Figure, panels: Sequence[Axes], strokes: tupl
 
     Call it when the panels are drawn: lines without a name are not asked for.
     """
-    lines = [line for line in panels[0].lines if not str(line.get_label()).startswith("_") and len(line.get_xdata())]
-    if len(panels) > 1 or len(lines) > FEW:
-        legend(page, figure, panels, strokes)
-        return
     panel = panels[0]
     width, height = figure.get_size_inches()
-    names = [wrapped(str(line.get_label()), NAMES * width, page.font) for line in lines]
+    lines = [line for line in panel.lines if not str(line.get_label()).startswith("_") and len(line.get_xdata())]
+    names = row_names(page, [str(line.get_label()) for line in lines], width)
+    if len(panels) > 1 or len(lines) > FEW or any(name.count("\n") > 1 for name in names):
+        legend(page, figure, panels, strokes)
+        return
+    figure.draw_without_rendering()
+    heights = [page.lines(name.count("\n") + 1) / (height * panel.get_position().height) for name in names]
     ends = [(line.get_xdata()[-1], line.get_ydata()[-1]) for line in lines]
     to_share = panel.transData + panel.transAxes.inverted()
-    heights = [page.lines(name.count("\n") + 1) / (height - page.lines(3)) for name in names]
     places = _apart([float(to_share.transform(end)[1]) for end in ends], heights)
     for line, name, end, place in zip(lines, names, ends, places, strict=True):
         line.set_label("_" + name)
         panel.annotate(
             name, xy=end, xycoords="data", xytext=(1.06, place), textcoords="axes fraction", va="center",
+            fontsize=page.ticks,
             arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": page.line / 2, "shrinkA": 1},
         )  # fmt: skip
     legend(page, figure, [], strokes)
 
 
 def _apart(places: Sequence[float], heights: Sequence[float]) -> list[float]:
-    """Places as near to `places` as a walk upwards and one downwards find, so that no two are nearer than they need."""
+    """Places from 0 to 1 as near to `places` as a walk upwards and one downwards find, for boxes of these heights."""
     order = sorted(range(len(places)), key=lambda index: (places[index], -index))
     found = list(places)
-    for one, other in pairwise(order):
-        found[other] = max(found[other], found[one] + (heights[one] + heights[other]) / 2)
-    top = 1.0
+    bottom, top = 0.0, 1.0
+    for index in order:
+        found[index] = max(found[index], bottom + heights[index] / 2)
+        bottom = found[index] + heights[index] / 2
     for index in reversed(order):
         found[index] = min(found[index], top - heights[index] / 2)
         top = found[index] - heights[index] / 2
     return found
 
 
-def say(page: Page, panel: Axes, words: str) -> None:
+def say(panel: Axes, words: str) -> None:
     """Words in the middle of a panel without lines."""
-    panel.text(0.5, 0.5, words, transform=panel.transAxes, ha="center", va="center", color="0.4", wrap=False)
+    panel.text(0.5, 0.5, words, transform=panel.transAxes, ha="center", va="center", color="0.4")
 
 
 def without_data(page: Page, words: str) -> Figure:
     """A figure that says why it is empty."""
-    figure, panels = panel_grid(page, [""])
-    say(page, panels[""], words)
-    panels[""].set_axis_off()
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(page.column, page.lines(4)))
+    figure.text(0.5, 0.5, wrapped(words, page.column - page.lines(1), page.font), ha="center", va="center", color="0.4")
     return figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cqlbench import style
 from cqlbench.figures.pages import Page
-from cqlbench.figures.panels import SMALL, below, few_ticks, paired_panels
+from cqlbench.figures.panels import below, few_ticks, row_panels, without_data
 from cqlbench.figures.tables import Tables
 from cqlbench.statistics import TAIL
 from cqlbench.style import Look
@@ -42,16 +42,17 @@ def safety(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     """
     from matplotlib.lines import Line2D
 
+    if not rows["seeds"].any():
+        return without_data(page, "no episodes of a finished run")
     datasets = list(rows["dataset"].unique())
     # In every dataset the same methods, in the same order.
     names = list(rows.loc[rows["dataset"] == datasets[0], "label"])
     scores = rows[["score_mean", "cvar", "cvar_low", "cvar_high", "worst"]].stack().dropna().clip(*SCORES)
     low, high = 100 * min([0, *scores]), 100 * max([0.1, *scores])
     margin = 0.05 * (high - low)
-    figure, pairs = paired_panels(
-        page, datasets, names, "score (0: random, 100: expert)", "episodes that ended early (%)"
-    )
-    for dataset, (left, right) in pairs.items():
+    measures = ["score (0: random, 100: expert)", "episodes that ended early (%)"]
+    figure, blocks = row_panels(page, datasets, names, measures)
+    for dataset, (left, right) in blocks.items():
         own = rows[rows["dataset"] == dataset].reset_index(drop=True)
         for family, part in own.groupby("family", sort=False):
             _family(page, left, right, part, looks[str(family)])
@@ -74,16 +75,16 @@ def _family(page: Page, left: Axes, right: Axes, rows: pd.DataFrame, look: Look)
     shade, places, size = look.colour, rows.index, 4 * page.line
     for column, stroke, face in (("score_mean", "-", shade), ("cvar", "--", "white")):
         left.plot(100 * rows[column], places, stroke, color=shade, linewidth=0.6 * page.line, alpha=0.5)
-        left.plot(100 * rows[column], places, look.marker, color=shade, mfc=face, markersize=size, zorder=3)
+        left.plot(
+            100 * rows[column], places, ls="", marker=look.marker, color=shade, mfc=face, markersize=size, zorder=3
+        )
     thick = {"color": shade, "linewidth": 1.5 * page.line, "alpha": 0.5}
     left.hlines(places, 100 * rows["cvar_low"], 100 * rows["cvar_high"], **thick)
     left.plot(100 * rows["worst"], places, "|", color=shade, markersize=6 * page.line)
-    right.plot(
-        100 * rows["terminated"], places, look.marker + "-", color=shade, markersize=size, linewidth=0.6 * page.line
-    )
+    right.plot(100 * rows["terminated"], places, marker=look.marker, color=shade, markersize=size, lw=0.6 * page.line)
     right.hlines(places, 100 * rows["terminated_lowest"], 100 * rows["terminated_highest"], **thick)
     for row in rows[rows["seeds"] == 0].itertuples():
         left.text(
             0.01, row.Index, "no finished run", transform=left.get_yaxis_transform(), va="center",
-            fontsize=SMALL * page.font,
+            fontsize=page.remarks,
         )  # fmt: skip

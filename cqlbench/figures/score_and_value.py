@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cqlbench.figures.pages import Page
-from cqlbench.figures.panels import SMALL, below, few_ticks, paired_panels, value_axis
+from cqlbench.figures.panels import below, few_ticks, row_panels, value_axis
 from cqlbench.figures.tables import Tables, headline, in_print, per_dataset
 from cqlbench.figures.texts import wrapped
 from cqlbench.statistics import CONFIDENCE
@@ -22,6 +22,7 @@ SCORES = (-0.25, 1.25)
 EXPLODED, LINEAR = 1_000.0, 100.0
 # More seeds than this without a result are counted in the row; the report names them all.
 NAMED = 5
+FANTASY = "#D55E00"
 
 
 def score_and_value_rows(tables: Tables) -> pd.DataFrame:
@@ -53,38 +54,44 @@ def score_and_value(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> F
     """Per dataset two panels with one row per headline method: its final score, and predicted minus true value.
 
     A row shows the mean over seeds with its interval and a faint dot per seed, and says in words what it lacks: seeds
-    without a result, an interval (one seed), a value. All datasets share both axes.
+    without a result, an interval (one seed), a value. All datasets share both axes. Where no method has a value, there
+    are scores only.
     """
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     means, seeds = rows[rows["seed"].isna()], rows[rows["seed"].notna()]
     names = dict(zip(means["family"], means["label"], strict=True))
     score_limits, value_limits = _score_limits(means, seeds), _value_limits(means, seeds)
-    figure, pairs = paired_panels(
-        page, list(means["dataset"].unique()), list(names.values()), "score (0: random, 100: expert)",
-        "predicted minus true value, shaded: fantasy",
-    )  # fmt: skip
-    for dataset, (scores, values) in pairs.items():
+    measures = ["score (0: random, 100: expert)", "predicted − true value"]
+    valued = seeds["difference"].notna().any() or seeds.empty
+    figure, blocks = row_panels(
+        page, list(means["dataset"].unique()), list(names.values()), measures if valued else measures[:1]
+    )
+    for dataset, (scores, *values) in blocks.items():
         for place, family in enumerate(names):
             row = means[(means["dataset"] == dataset) & (means["family"] == family)].iloc[0]
             own, look = seeds[(seeds["dataset"] == dataset) & (seeds["family"] == family)], looks[family]
             _row(page, scores, place, look, 100 * row[["score", "low", "high"]], 100 * own["score"])
-            difference = row[["difference", "difference_low", "difference_high"]]
-            _row(page, values, place, look, difference, own["difference"])
             _say(page, scores, place + 0.3, "" if row["lacks"] != row["lacks"] else row["lacks"])
-            if len(own) and difference.isna().all():
-                _say(page, values, place, "no value")
+            for panel in values:
+                difference = row[["difference", "difference_low", "difference_high"]]
+                _row(page, panel, place, look, difference, own["difference"])
+                if len(own) and difference.isna().all():
+                    _say(page, panel, place, "no value")
         scores.set_xlim(score_limits)
         few_ticks(scores.xaxis)
-        _value_axis(page, values, value_limits)
-    grey = {"color": "0.4", "marker": "o"}
-    interval = f"{100 * CONFIDENCE:g} % interval over seeds (Student's t)"
-    handles = [
-        Line2D([], [], **grey, linestyle="none", label="mean"),
-        Line2D([], [], color="0.4", linewidth=1.5 * page.line, label=interval),
-        Line2D([], [], **grey, markersize=2.5 * page.line, alpha=0.4, linestyle="none", label="one seed"),
-    ]
-    below(page, figure, {str(handle.get_label()): handle for handle in handles})
+        for panel in values:
+            _value_axis(page, panel, value_limits)
+    grey = {"color": "0.4", "marker": "o", "linestyle": "none"}
+    handles = {
+        "mean": Line2D([], [], **grey),
+        f"{100 * CONFIDENCE:g} % interval over seeds": Line2D([], [], color="0.4", linewidth=1.5 * page.line),
+        "one seed": Line2D([], [], **grey, markersize=2.5 * page.line, alpha=0.4),
+    }
+    if valued:
+        handles["predicts more than it gets"] = Patch(color=FANTASY, alpha=0.2, linewidth=0)
+    below(page, figure, handles)
     return figure
 
 
@@ -95,7 +102,13 @@ def _row(page: Page, panel: Axes, place: int, look: Look, estimate: pd.Series, s
     panel.plot(seeds, heights, "o", color=shade, alpha=0.4, markersize=2.5 * page.line, markeredgewidth=0)
     panel.plot([low, high], [place, place], color=shade, linewidth=1.5 * page.line, solid_capstyle="butt")
     panel.plot(
-        mean, place, look.marker, color=shade, markersize=4.5 * page.line, markeredgecolor="white", markeredgewidth=0.4
+        mean,
+        place,
+        marker=look.marker,
+        color=shade,
+        markersize=4.5 * page.line,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
     )
 
 
@@ -112,10 +125,10 @@ def _say(page: Page, panel: Axes, height: float, words: str) -> None:
     panel.text(
         0.01,
         height,
-        wrapped(words, width, SMALL * page.font),
+        wrapped(words, width, page.remarks),
         transform=panel.get_yaxis_transform(),
         va="center",
-        fontsize=SMALL * page.font,
+        fontsize=page.remarks,
         linespacing=1,
         color="0.35",
         zorder=1.5,
@@ -159,4 +172,4 @@ def _value_axis(page: Page, panel: Axes, limits: tuple[float, float]) -> None:
     else:
         few_ticks(panel.xaxis)
     panel.axvline(0, color="0.2", linewidth=page.line / 2, zorder=1)
-    panel.axvspan(0, limits[1], color="#D55E00", alpha=0.08, linewidth=0, zorder=0)
+    panel.axvspan(0, limits[1], color=FANTASY, alpha=0.08, linewidth=0, zorder=0)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from cqlbench.figures.pages import Page
 from cqlbench.figures.panels import (
     FEW,
-    SMALL,
     band,
     few_ticks,
     legend,
@@ -57,7 +56,7 @@ def aggregates(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure
         for row in rows[rows["statistic"] == statistic].itertuples(index=False):
             place, look = families.index(row.family), looks[row.family]
             panel.hlines(place, 100 * row.low, 100 * row.high, color=look.colour, linewidth=4 * page.line, alpha=0.35)
-            panel.plot(100 * row.estimate, place, look.marker, color=look.colour)
+            panel.plot(100 * row.estimate, place, marker=look.marker, color=look.colour)
         few_ticks(panel.xaxis)
         better = "lower is better" if statistic == "Optimality Gap" else "higher is better"
         panel.set_xlabel(f"score\n({better})")
@@ -103,13 +102,15 @@ def improvement(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figur
     if rows.empty:
         return without_data(page, "one method: nothing to compare")
     methods = list(rows["x"].unique())
-    width = page.column if len(methods) <= FEW else page.width
-    names = row_names(page, rows["x_label"].unique(), width)
-    beside = max(text_width(name, page.font) for name in names)
+    labels = rows["x_label"].unique()
+    short = len(methods) <= FEW and all("\n" not in name for name in row_names(page, labels, page.column))
+    width = page.column if short else page.width
+    names = row_names(page, labels, width)
+    beside = max(text_width(name, page.ticks) for name in names)
     cell = (width - beside - page.lines(2)) / len(methods)
     # Names of columns are broken between words, or else stand upright.
-    across = [wrapped(label, 0.9 * cell, page.font, PIECES[:2]) for label in rows["x_label"].unique()]
-    upright = max(text_width(name, page.font) for name in across) > 0.9 * cell
+    across = [wrapped(label, 0.9 * cell, page.ticks, PIECES[:-1]) for label in labels]
+    upright = any(name.count("\n") > 1 or text_width(name, page.ticks) > 0.9 * cell for name in across)
     above = beside if upright else page.lines(max(name.count("\n") for name in across) + 1)
     height = len(methods) * max(rows_height(page, names) / len(methods), page.lines(2.4)) + above + page.lines(3)
     figure, panels = panel_grid(page, [""], ratio=height / width)
@@ -126,7 +127,7 @@ def improvement(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figur
         text = f"{100 * row.probability:.0f}" if known else "no runs"
         centred = {"ha": "center", "color": colour}
         panel.text(x, y, text, va="bottom" if interval else "center", **centred)
-        panel.text(x, y + 0.08, interval, va="top", fontsize=SMALL * page.font, **centred)
+        panel.text(x, y + 0.08, interval, va="top", fontsize=page.remarks, **centred)
     panel.set(xticks=range(len(methods)), yticks=range(len(methods)), yticklabels=names, ylabel="a run of …")
     panel.set_xticklabels(names if upright else across, rotation=90 if upright else 0)
     panel.xaxis.tick_top()

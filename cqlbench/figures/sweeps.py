@@ -53,12 +53,15 @@ def sweep(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     rows = rows.assign(place=[order.index(str(value)) for value in rows["value"]] if words else sizes)
     datasets = list(rows["dataset"].unique())
     kinds = ["score", "value"] if rows["predicted_value"].notna().any() else ["score"]
-    columns = columns_for(len(datasets))
+    # Score above value, or beside it where there is one dataset.
+    columns = columns_for(len(datasets)) if len(datasets) > 1 else len(kinds)
     keys: list[tuple[str, str] | None] = []
     for first in range(0, len(datasets), columns):
         part = datasets[first : first + columns]
         for kind in kinds:
             keys += [*((dataset, kind) for dataset in part), *[None] * (columns - len(part))]
+    if len(datasets) == 1:
+        keys = [(datasets[0], kind) for kind in kinds]
     titles = {(dataset, "score"): dataset for dataset in datasets}
     figure, panels = panel_grid(page, keys, columns=columns, titles=titles, sharex=True)
     for (dataset, kind), panel in panels.items():
@@ -72,7 +75,7 @@ def sweep(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
                 line(panel, own["place"], own["predicted_value"], look, name)
                 panel.plot(own["place"], own["true_discounted_return"], "--", color=look.colour)
         if kind == "value" and here["predicted_value"].isna().all():
-            say(page, panel, "no values")
+            say(panel, "no values")
         elif kind == "value":
             value_axis(panel.yaxis)
         else:

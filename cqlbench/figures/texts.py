@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-# Pieces that stay together while they fit: a setting, a part of a name, a letter.
-PIECES = (r".+?, |.+", r"[^ /_@-]*[ /_@-]|[^ /_@-]+", r".")
+# Pieces that stay together while they fit: a setting, a task, a part of a name, a letter.
+PIECES = (r".+?, |.+", r"[^/]*/|[^/]+", r"[^ _@-]*[ _@-]|[^ _@-]+", r".")
 
 
 def text_width(text: str, size: float) -> float:
@@ -22,9 +22,15 @@ def wrapped(text: str, width: float, size: float, pieces: tuple[str, ...] = PIEC
     """`text` in lines of at most `width` inches at `size` points.
 
     Broken at commas where that is enough, else after a space or a sign within a name, and inside a word only where
-    the word alone is too wide.
+    the word alone is too wide. No more lines than needed, and these as equally long as may be.
     """
-    return "\n".join(line.rstrip() for line in _lines(text, width, size, pieces))
+    lines = _lines(text, width, size, pieces)
+    for share in (0.6, 0.7, 0.8, 0.9) if len(lines) > 1 else ():
+        narrower = _lines(text, share * width, size, PIECES[:-1])
+        if len(narrower) == len(lines) and text_width("\n".join(narrower), size) <= share * width:
+            lines = narrower
+            break
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _lines(text: str, width: float, size: float, pieces: tuple[str, ...]) -> list[str]:

@@ -15,6 +15,7 @@ from cqlbench.figures.panels import (
     say,
     update_axis,
     value_axis,
+    without_data,
 )
 from cqlbench.figures.tables import Tables, headline, per_dataset, whole
 from cqlbench.style import Look
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAPS = ("q_data_minus_policy", "q_data_minus_uniform")
+NO_VALUES = "no finished run of a method with a value"
 LEAVING = ("off_data", "impossible_optimism")
 
 
@@ -37,13 +39,15 @@ def value_curve_rows(tables: Tables) -> pd.DataFrame:
 
 def value_curves(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     """Predicted (solid) and true (dashed) value against updates, per dataset."""
+    if rows["update"].isna().all():
+        return without_data(page, NO_VALUES)
     figure, panels = panel_grid(page, rows["dataset"].unique(), sharex=True)
     for dataset, panel in panels.items():
         here = rows[(rows["dataset"] == dataset) & rows["update"].notna()]
         for (family, name), own in here.groupby(["family", "label"], sort=False):
             line(panel, own["update"], own["predicted_value"], looks[family], name)
             panel.plot(own["update"], own["true_discounted_return"], "--", color=looks[family].colour)
-        _value_axis(page, panel, here, "no values")
+        _value_axis(panel, here, "no values")
     update_axis(panels.values())
     name_axes(page, figure, panels.values(), "update", "value")
     name_lines(page, figure, list(panels.values()), VALUES)
@@ -57,10 +61,12 @@ def action_gap_rows(tables: Tables) -> pd.DataFrame:
 
 def action_gap(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     """How much more the critic gives the data's actions than the policy's (solid) and uniform ones (dashed)."""
+    if rows["update"].isna().all():
+        return without_data(page, NO_VALUES)
     figure, panels = _draw(rows, looks, page, GAPS)
     for dataset, panel in panels.items():
         panel.axhline(0, color="0.2", linewidth=page.line / 2, zorder=1)
-        _value_axis(page, panel, _there(rows, dataset), "no values")
+        _value_axis(panel, _there(rows, dataset), "no values")
     name_axes(page, figure, panels.values(), "update", "Q of the data minus Q of others")
     name_lines(page, figure, list(panels.values()), ("minus the policy's actions", "minus uniform actions"))
     return figure
@@ -73,11 +79,13 @@ def off_data_rows(tables: Tables) -> pd.DataFrame:
 
 def off_data(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
     """Share of the policy's actions off the data (solid), and of states promised more than the data's best (dashed)."""
+    if rows["update"].isna().all():
+        return without_data(page, "no run has measured whether its policy leaves the data")
     figure, panels = _draw(rows, looks, page, LEAVING, scale=100)
     for dataset, panel in panels.items():
         panel.set(ylim=(-4, 104), yticks=[0, 50, 100])
         if _there(rows, dataset).empty:
-            say(page, panel, "not measured")
+            say(panel, "not measured")
     name_axes(page, figure, panels.values(), "update", "share (%)")
     name_lines(page, figure, list(panels.values()), ("actions off the data", "states with impossible optimism"))
     return figure
@@ -111,9 +119,9 @@ def _there(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:
     return rows[(rows["dataset"] == dataset) & rows["update"].notna()]
 
 
-def _value_axis(page: Page, panel: Axes, rows: pd.DataFrame, nothing: str) -> None:
+def _value_axis(panel: Axes, rows: pd.DataFrame, nothing: str) -> None:
     if rows.empty:
         panel.set_yticks([])
-        say(page, panel, nothing)
+        say(panel, nothing)
     else:
         value_axis(panel.yaxis)

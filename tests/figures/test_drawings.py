@@ -11,10 +11,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic_runs import SUITE, make_results, make_suite
+from small_suite import make_tables
+from synthetic_runs import SUITE
 from typer.testing import CliRunner
 
-from cqlbench import statistics, style
+from cqlbench import style
 from cqlbench.cli import app
 from cqlbench.errors import UserError
 from cqlbench.figures import SUFFIXES, draw_figures, figure_names
@@ -22,33 +23,9 @@ from cqlbench.figures.draw import DRAWINGS
 from cqlbench.figures.pages import PAPER, drawing_style, save_figure
 from cqlbench.figures.panels import panel_grid
 from cqlbench.figures.sweeps import sweep, sweep_rows
-from cqlbench.scores import (
-    EPISODES,
-    RUNS,
-    SCORES,
-    VALUES,
-    collect_episodes,
-    collect_runs,
-    collect_scores,
-    collect_values,
-    read_table,
-    write_table,
-)
+from cqlbench.scores import read_table
 
 matplotlib.use("Agg")
-
-
-def make_tables(folder, filled=True, text=SUITE):
-    suite = make_suite(folder, text)
-    if filled:
-        make_results(suite, folder)
-    collectors = {SCORES: collect_scores, RUNS: collect_runs, VALUES: collect_values, EPISODES: collect_episodes}
-    for name, collect in collectors.items():
-        write_table(collect(suite, folder), folder / name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cqlbench.statistics.bootstrap.REPETITIONS", 50)
-        statistics.write_statistics(folder)
-    return suite
 
 
 def files_of(folder):
@@ -222,9 +199,14 @@ def test_the_off_data_figure_has_no_optimism_of_a_method_without_a_value(drawn):
 
 
 def test_a_measure_that_no_run_has_is_said_to_be_missing(drawn):
-    older = drawn["diagnostics"][drawn["diagnostics"]["measure"] == "q_data"]
+    table = drawn["diagnostics"]
+    elsewhere = table[(table["measure"] == "q_data") | (table["dataset"] == "hopper/random-expert-v0")]
+    figure, panels = draw({**drawn, "diagnostics": elsewhere}, "off-data")
+    assert [[text.get_text() for text in panel.texts] for panel in panels] == [["not measured"], []]
+    plt.close(figure)
+    older = table[table["measure"] == "q_data"]
     figure, panels = draw({**drawn, "diagnostics": older}, "off-data")
-    assert [text.get_text() for panel in panels for text in panel.texts] == ["not measured"] * 2
+    assert not panels and "no run has measured" in figure.texts[0].get_text()
     plt.close(figure)
 
 
