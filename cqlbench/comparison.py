@@ -109,7 +109,7 @@ def summarise(table: pd.DataFrame, method: str, references: list[str]) -> list[s
 
 def runs_of_suite(folder: Path) -> pd.DataFrame:
     """The headline methods' runs in a suite's folder as RUN_COLUMNS, `method` being the family; further `dataset_hash`,
-    `updates`, `episodes`, `code_fingerprint`, `code_version` and `taken_from`.
+    `updates`, `episodes`, `code_fingerprint`, `packages` and `taken_from`.
     """
     planned, scores = read_table(folder / RUNS), read_table(folder / SCORES)
     finals = final_scores(scores, planned, read_table(folder / VALUES)).rename(columns={"difference_mean": "value_gap"})
@@ -120,8 +120,9 @@ def runs_of_suite(folder: Path) -> pd.DataFrame:
         method=table["family"],
         reason=table["status"].where(table["reason"].isna(), table["status"] + ": " + table["reason"].astype(str)),
     )
-    further = ["dataset_hash", "updates", "episodes", "code_fingerprint", "code_version", "taken_from"]
-    # Tables of earlier code name neither CPU seconds nor where a run is from: all were trained for their suite.
+    further = ["dataset_hash", "updates", "episodes", "code_fingerprint", "packages", "taken_from"]
+    # Tables of earlier code name neither CPU seconds nor packages, nor where a run is from: all were trained for their
+    # suite.
     return table.reindex(columns=[*RUN_COLUMNS, *further])
 
 
@@ -146,15 +147,13 @@ def remarks(table: pd.DataFrame) -> list[str]:
         f"The {len(part)} runs of {_name(str(family))} are taken from {folder}; they were not trained here."
         for (family, folder), part in table.groupby(["method", "taken_from"])
     ]
-    makers = table.groupby(["code_fingerprint", "code_version"])["method"].agg(lambda names: sorted(set(names)))
-    if makers.index.get_level_values(0).nunique() > 1:
-        by_code = "; ".join(
-            f"{', '.join(map(_name, names))} by {fingerprint} ({version})"
-            for (fingerprint, version), names in makers.items()
-        )
-        sentences.append(
-            f"Different training code made these runs, so a part of the differences may come from that: {by_code}."
-        )
+    for what, column in (("training code", "code_fingerprint"), ("packages", "packages")):
+        makers = table.groupby(column)["method"].agg(lambda names: ", ".join(map(_name, sorted(set(names)))))
+        if len(makers) > 1:
+            by_maker = "; ".join(f"{names} by {maker}" for maker, names in makers.items())
+            sentences.append(
+                f"Different {what} made these runs, so a part of the differences may come from that: {by_maker}."
+            )
     return sentences
 
 

@@ -36,8 +36,8 @@ SCORE_COLUMNS = [
 ]  # fmt: skip
 RUN_COLUMNS = [
     "dataset", "method", "family", "headline", "seed", "status", "reason", "update", "updates", "seconds",
-    "cpu_seconds", "updates_per_second", "peak_memory_mb", "code_fingerprint", "code_version", "dataset_hash",
-    "warning", "folder", "taken_from",
+    "cpu_seconds", "updates_per_second", "peak_memory_mb", "code_fingerprint", "code_version", "packages",
+    "dataset_hash", "warning", "folder", "taken_from",
 ]  # fmt: skip
 VALUE_COLUMNS = ["dataset", "method", "seed", *runs.VALUE_COLUMNS]
 TRAINING_COLUMNS = ["dataset", "method", "seed", "update", "metric", "value"]
@@ -140,8 +140,9 @@ def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
     """One row per run of the suite: RUN_COLUMNS, then `axis_<key>` per swept axis.
 
     `status` is `missing` where the folder has no status.json; `update` is how far the run came, `updates` its budget;
-    `seconds` and `peak_memory_mb` are those of the whole run, `cpu_seconds` those of its updates; `folder` is relative
-    to `results`; `taken_from` is empty, since these runs are our own.
+    `seconds` and `peak_memory_mb` are those of the whole run, `cpu_seconds` those of its updates; `packages` are those
+    that numbers can depend on, with their versions; `folder` is relative to `results`; `taken_from` is empty, since
+    these runs are our own.
     """
     axes = suite.axes
     rows: list[dict[str, Any]] = []
@@ -168,6 +169,7 @@ def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
                 "peak_memory_mb": timing.get("peak_memory_mb"),
                 "code_fingerprint": provenance.get("code_fingerprint"),
                 "code_version": provenance.get("code_version"),
+                "packages": ", ".join(" ".join(package) for package in provenance.get("packages", {}).items()) or None,
                 "dataset_hash": dataset.get("content_hash"),
                 "warning": dataset.get("warning"),
                 "folder": folder.relative_to(results).as_posix(),
@@ -254,6 +256,7 @@ def read_table(path: Path, made_by: str = "`cqlbench scores` or `cqlbench statis
         "warning": object,
         "code_version": object,
         "code_fingerprint": object,
+        "packages": object,
         "dataset_hash": object,
         "config_hash": object,
         "folder": object,

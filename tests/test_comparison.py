@@ -160,17 +160,18 @@ def test_a_suites_runs_are_read_with_their_failures(tmp_path):
 
 
 def test_what_was_not_trained_here_and_what_other_code_made_is_said():
-    made = {"mine": ("new", "1+b", np.nan), "cql": ("old", "1+a", "results/reference/quick")}
+    made = {"mine": ("new", "torch 2.13.1", np.nan), "cql": ("old", "torch 2.13.0", "results/reference/quick")}
     table = runs_table(mine={"d": [0.1, 0.2]}, cql={"d": [0.1, 0.3]})
-    origin = ["code_fingerprint", "code_version", "taken_from"]
+    origin = ["code_fingerprint", "packages", "taken_from"]
     table[origin] = [made[method] for method in table["method"]]
+    so = "made these runs, so a part of the differences may come from that"
     assert comparison.remarks(table) == [
         "The 2 runs of CQL are taken from results/reference/quick; they were not trained here.",
-        "Different training code made these runs, so a part of the differences may come from that: mine by new (1+b); "
-        "CQL by old (1+a).",
+        f"Different training code {so}: mine by new; CQL by old.",
+        f"Different packages {so}: CQL by torch 2.13.0; mine by torch 2.13.1.",
     ]
-    # Another version of the same training code is no other code; a run that never began names none.
-    table[origin] = [("new", "1+c", np.nan), ("new", "1+b", np.nan), ("new", "1+b", np.nan), (np.nan, np.nan, np.nan)]
+    # A run that never began names nothing.
+    table[origin] = [("new", "torch 2.13.0", np.nan)] * 3 + [(np.nan, np.nan, np.nan)]
     assert comparison.remarks(table) == []
 
 
