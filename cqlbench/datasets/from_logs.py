@@ -226,7 +226,13 @@ def _open_parquet(path: Path) -> Iterator[Mapping[str, Callable[[], np.ndarray]]
         raise UserError(f"{path}: reading parquet needs pyarrow; pip install pyarrow, or store .npz.") from error
 
     def column(file: parquet.ParquetFile, name: str) -> np.ndarray:
-        values = file.read([name]).column(0).combine_chunks()
+        parts, size = [], 0
+        # How long the lists in a column are shows only when they are read.
+        for batch in file.iter_batches(columns=[name]):
+            size += batch.nbytes
+            check_size(f"{path}: {name}", size)
+            parts.append(batch.column(0))
+        values = pyarrow.chunked_array(parts, file.schema_arrow.field(name).type).combine_chunks()
         if not (pyarrow.types.is_list(values.type) or pyarrow.types.is_fixed_size_list(values.type)):
             return values.to_numpy(zero_copy_only=False)
         if len(set(values.value_lengths().to_pylist())) > 1:
@@ -235,10 +241,9 @@ def _open_parquet(path: Path) -> Iterator[Mapping[str, Callable[[], np.ndarray]]
 
     try:
         with parquet.ParquetFile(path) as file:
-            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-            # Compressed, a column of equal numbers is next to nothing; as an array each takes eight bytes.
-            numbers = sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
-            check_size(str(path), 8 * numbers)
+            # Compressed, a column of equal numbers is next to nothing; as an array each takes eight bytes. Of single
+            # columns nothing is asked: pyarrow ends the process where their statistics are damaged.
+            check_size(str(path), 8 * file.metadata.num_rows * file.metadata.num_columns)
             yield {name: partial(column, file, name) for name in file.schema_arrow.names}
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as parquet ({str(error).splitlines()[0]}).") from error
