@@ -137,7 +137,7 @@ def _figure(folder: Path, name: str) -> dict[str, Any]:
     path = folder / FIGURES / f"{name}.svg"
     if not path.is_file():
         raise UserError(f"{path} does not exist. Draw it first with `cqlbench figures {folder}`.")
-    text = FIGURE_TEXTS[name] if name in FIGURE_TEXTS else sweep_text(name.removeprefix("sweep-"))
+    text = sweep_text(name.removeprefix("sweep-")) if name.startswith("sweep-") else FIGURE_TEXTS[name]
     data = path.with_suffix(".csv")
     # In points, as matplotlib writes it.
     width = re.search(r'<svg [^>]*width="([0-9.]+)pt"', path.read_text(encoding="utf-8"))

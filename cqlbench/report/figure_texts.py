@@ -40,9 +40,16 @@ FIGURE_TEXTS = {
     ),
     "improvement": FigureText(
         "How often one method beats another",
-        "Each cell is the probability that a run of the row's method scores above a run of the column's on the same "
-        "dataset, with its 95 % interval; 0.5 is a coin's toss. It says how sure an improvement is, not how large.",
+        "Each cell is the probability in percent that a run of the row's method scores above a run of the column's on the same "
+        "dataset, with its 95 % interval; 50 is a coin's toss. It says how sure an improvement is, not how large.",
         "Table of probabilities that a run of one method scores above a run of another.",
+    ),
+    "comparisons": FigureText(
+        "How far each method is from the first",
+        "The point is the method's mean score minus that of the first method, which is CQL's where there is one; the "
+        "bar is its 95 % interval, of this comparison alone. A filled point is told from zero when all comparisons of "
+        "the suite are corrected for; an open one is not, and no evidence of a difference is not evidence of none.",
+        "Differences of scores with intervals, a panel per dataset and a row per method.",
     ),
     "learning-curves": FigureText(
         "Score while training",
