@@ -181,3 +181,12 @@ def test_the_page_shows_what_the_committed_scores_give(tmp_path):
     committed = read_table(ROOT / "results/reference/compare/quick.csv")
     pd.testing.assert_frame_equal(read_table(tmp_path / "found.csv"), committed, rtol=1e-9)
     assert comparison.markdown(committed) in (ROOT / "docs/comparing.md").read_text()
+
+
+def test_the_walk_through_is_the_one_that_was_measured():
+    page = (ROOT / "docs/own-method.md").read_text()
+    folder = ROOT / "results/reference/compare"
+    assert comparison.markdown(read_table(folder / "walk-through.csv")) in page
+    for row in pd.read_csv(folder / "walk-through-times.csv").itertuples():
+        command, _, further = str(row.command).partition(", ")
+        assert f"| `{command}`{', ' * bool(further)}{further} | {row.seconds} |" in page
