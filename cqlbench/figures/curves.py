@@ -31,7 +31,7 @@ def learning_curves(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> F
         for (family, name), own in rows[rows["dataset"] == dataset].groupby(["family", "label"], sort=False):
             line(panel, own["update"], 100 * own["score_mean"], looks[family], name)
             band(panel, own["update"], 100 * own["lowest"], 100 * own["highest"], looks[family])
-        few_ticks(panel.yaxis)
+        few_ticks(panel, "y")
     update_axis(panels.values())
     name_axes(page, figure, panels.values(), "update", "score")
     name_lines(page, figure, list(panels.values()))
@@ -54,7 +54,7 @@ def sample_efficiency(rows: pd.DataFrame, looks: dict[str, Look], page: Page) ->
         line(panel, own["update"], 100 * own["iqm"], looks[family], name)
         band(panel, own["update"], 100 * own["low"], 100 * own["high"], looks[family])
     update_axis([panel])
-    few_ticks(panel.yaxis)
+    few_ticks(panel, "y")
     name_axes(page, figure, [panel], "update", "IQM score")
     name_lines(page, figure, [panel])
     return figure

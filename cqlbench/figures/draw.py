@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cqlbench import style
+from cqlbench.figures.comparisons import comparison_rows, comparisons
 from cqlbench.figures.curves import learning_curve_rows, learning_curves, sample_efficiency, sample_efficiency_rows
 from cqlbench.figures.pages import PAPER, Page, drawing_style, save_figure
 from cqlbench.figures.safety import safety, safety_rows
@@ -45,6 +46,7 @@ DRAWINGS = {
     "aggregates": Drawing(aggregate_rows, aggregates),
     "profile": Drawing(profile_rows, profile),
     "improvement": Drawing(improvement_rows, improvement),
+    "comparisons": Drawing(comparison_rows, comparisons),
     "learning-curves": Drawing(learning_curve_rows, learning_curves),
     "value-curves": Drawing(value_curve_rows, value_curves),
     "action-gap": Drawing(action_gap_rows, action_gap),
@@ -53,8 +55,8 @@ DRAWINGS = {
     "safety": Drawing(safety_rows, safety),
 }
 TABLES = [
-    "table", "finals", "holes", "aggregates", "profiles", "improvement", "sample_efficiency", "curves", "sweep",
-    "diagnostics", "safety",
+    "table", "finals", "holes", "aggregates", "profiles", "improvement", "comparisons", "sample_efficiency", "curves",
+    "sweep", "diagnostics", "safety",
 ]  # fmt: skip
 
 

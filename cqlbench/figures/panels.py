@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise, zip_longest
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from cqlbench.figures.pages import Page
+import numpy as np
+
+from cqlbench.figures.pages import PAPER, Page
 from cqlbench.figures.texts import text_width, wrapped
 from cqlbench.style import Look
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Key = TypeVar("Key", bound=Hashable)
+Direction = Literal["x", "y"]
 
 # What solid and dashed lines are where both values are drawn.
 VALUES = ("predicted value", "true value")
@@ -53,7 +56,7 @@ def panel_grid(
     columns = columns or columns_for(len(keys))
     rows = -(-len(keys) // columns) or 1
     width = (page.width if len(keys) > 1 else page.column) / columns
-    words = titles if titles is not None else {key: key for key in keys if isinstance(key, str)}
+    words: Mapping[Any, str] = titles if titles is not None else {key: key for key in keys if isinstance(key, str)}
     shown = [wrapped(words[key], width - page.lines(2.2), page.font) if key in words else "" for key in keys]
     above = page.lines(max((title.count("\n") + 1 for title in shown if title), default=0))
     height = width * (ratio or page.ratio) + above
@@ -109,7 +112,8 @@ def row_panels(
     shown = row_names(page, names, page.width)
     beside = max((text_width(name, page.ticks) for name in shown), default=0)
     width = (page.width - beside) / columns - page.lines(1)
-    titles = {dataset: wrapped(dataset, each * width, page.font) for dataset in datasets}
+    # Bold letters are wider.
+    titles = {dataset: wrapped(dataset, each * width, 1.15 * page.font) for dataset in datasets}
     labels = [wrapped(measure, width, page.ticks) for measure in measures]
     above = page.lines(0.5 + max(title.count("\n") + 1 for title in titles.values()))
     below = page.lines(2.5 + max(label.count("\n") for label in labels))
@@ -167,25 +171,28 @@ def update_axis(panels: Iterable[Axes]) -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     for panel in panels:
-        panel.xaxis.set_major_locator(MaxNLocator(_most(panel.xaxis, 0.5), steps=[1, 2, 2.5, 5, 10]))
+        panel.xaxis.set_major_locator(MaxNLocator(_most(panel, "x", 0.5), steps=[1, 2, 2.5, 5, 10]))
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def few_ticks(axis: Axis) -> None:
+def few_ticks(panel: Axes, direction: Direction) -> None:
     """No more numbers than there is room for."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(_most(axis, 0.4 if axis.axis_name == "x" else 0.3), steps=[1, 2, 5, 10]))
+    axis, most = _axis(panel, direction), _most(panel, direction, 0.4 if direction == "x" else 0.3)
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
 
 
-def value_axis(axis: Axis, linear: float = 1.0) -> None:
+def value_axis(panel: Axes, direction: Direction, linear: float = 1.0) -> None:
     """A logarithmic axis on both sides of zero, linear to +-`linear`; with more numbers where the values lie close."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    set_scale = axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale
-    set_scale("symlog", linthresh=linear)
-    low, high = axis.axes.get_xlim() if axis.axis_name == "x" else axis.axes.get_ylim()
-    most = _most(axis, 0.32 if axis.axis_name == "x" else 0.2)
+    axis, most = _axis(panel, direction), _most(panel, direction, 0.32 if direction == "x" else 0.2)
+    if direction == "x":
+        panel.set_xscale("symlog", linthresh=linear)
+    else:
+        panel.set_yscale("symlog", linthresh=linear)
+    low, high = panel.get_xlim() if direction == "x" else panel.get_ylim()
     axis.set_major_locator(FixedLocator(symlog_ticks(low, high, linear, most)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(_power))
@@ -213,17 +220,20 @@ def _power(value: float, _: Any = None) -> str:
     return f"${factor}{'·' if factor.strip('−') else ''}10^{{{int(exponent)}}}$"
 
 
-def _most(axis: Axis, inches: float) -> int:
-    """How many numbers of a paper's size have room along a panel's axis, each taking `inches`."""
+def _axis(panel: Axes, direction: Direction) -> Axis:
+    return panel.xaxis if direction == "x" else panel.yaxis
+
+
+def _most(panel: Axes, direction: Direction, inches: float) -> int:
+    """How many numbers have room along a panel's axis, each taking `inches` on paper."""
     import matplotlib
 
-    panel = axis.axes
-    place, figure = panel.get_subplotspec(), panel.get_figure()
+    place, figure = panel.get_subplotspec(), panel.get_figure(root=True)
     assert place and figure
     width, height = figure.get_size_inches()
     spans = place.get_gridspec()
-    length = width / spans.ncols if axis.axis_name == "x" else height / spans.nrows
-    return max(2, int((length - 0.3) / (inches * matplotlib.rcParams["font.size"] / 8)))
+    length = width / spans.ncols if direction == "x" else height / spans.nrows
+    return max(2, int((length - 0.3) / (inches * matplotlib.rcParams["font.size"] / PAPER.font)))
 
 
 def legend(page: Page, figure: Figure, panels: Iterable[Axes], strokes: tuple[str, str] | None = None) -> None:
@@ -280,14 +290,15 @@ def name_lines(page: Page, figure: Figure, panels: Sequence[Axes], strokes: tupl
     """
     panel = panels[0]
     width, height = figure.get_size_inches()
-    lines = [line for line in panel.lines if not str(line.get_label()).startswith("_") and len(line.get_xdata())]
+    points = {line: np.asarray(line.get_xydata()) for line in panel.lines}
+    lines = [line for line in panel.lines if not str(line.get_label()).startswith("_") and len(points[line])]
     names = row_names(page, [str(line.get_label()) for line in lines], width)
     if len(panels) > 1 or len(lines) > FEW or any(name.count("\n") > 1 for name in names):
         legend(page, figure, panels, strokes)
         return
     figure.draw_without_rendering()
     heights = [page.lines(name.count("\n") + 1) / (height * panel.get_position().height) for name in names]
-    ends = [(line.get_xdata()[-1], line.get_ydata()[-1]) for line in lines]
+    ends = [(float(points[line][-1, 0]), float(points[line][-1, 1])) for line in lines]
     to_share = panel.transData + panel.transAxes.inverted()
     places = _apart([float(to_share.transform(end)[1]) for end in ends], heights)
     for line, name, end, place in zip(lines, names, ends, places, strict=True):

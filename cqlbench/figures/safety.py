@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cqlbench import style
 from cqlbench.figures.pages import Page
@@ -57,10 +57,10 @@ def safety(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
         for family, part in own.groupby("family", sort=False):
             _family(page, left, right, part, looks[str(family)])
         left.set_xlim(low - margin, high + margin)
-        few_ticks(left.xaxis)
+        few_ticks(left, "x")
         right.set_xlim(-6, 106)
         right.set_xticks([0, 50, 100])
-    grey = {"color": "0.4", "linestyle": "none"}
+    grey: dict[str, Any] = {"color": "0.4", "linestyle": "none"}
     handles = {
         "mean": Line2D([], [], **grey, marker="o"),
         f"mean of a seed's worst {100 * TAIL:g} % of episodes": Line2D([], [], **grey, marker="o", mfc="white"),
@@ -78,7 +78,7 @@ def _family(page: Page, left: Axes, right: Axes, rows: pd.DataFrame, look: Look)
         left.plot(
             100 * rows[column], places, ls="", marker=look.marker, color=shade, mfc=face, markersize=size, zorder=3
         )
-    thick = {"color": shade, "linewidth": 1.5 * page.line, "alpha": 0.5}
+    thick: dict[str, Any] = {"color": shade, "linewidth": 1.5 * page.line, "alpha": 0.5}
     left.hlines(places, 100 * rows["cvar_low"], 100 * rows["cvar_high"], **thick)
     left.plot(100 * rows["worst"], places, "|", color=shade, markersize=6 * page.line)
     right.plot(100 * rows["terminated"], places, marker=look.marker, color=shade, markersize=size, lw=0.6 * page.line)

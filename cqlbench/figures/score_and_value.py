@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cqlbench.figures.pages import Page
 from cqlbench.figures.panels import below, few_ticks, row_panels, value_axis
@@ -80,11 +80,11 @@ def score_and_value(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> F
                 if len(own) and difference.isna().all():
                     _say(page, panel, place, "no value")
         scores.set_xlim(score_limits)
-        few_ticks(scores.xaxis)
+        few_ticks(scores, "x")
         for panel in values:
             _value_axis(page, panel, value_limits)
-    grey = {"color": "0.4", "marker": "o", "linestyle": "none"}
-    handles = {
+    grey: dict[str, Any] = {"color": "0.4", "marker": "o", "linestyle": "none"}
+    handles: dict[str, Any] = {
         "mean": Line2D([], [], **grey),
         f"{100 * CONFIDENCE:g} % interval over seeds": Line2D([], [], color="0.4", linewidth=1.5 * page.line),
         "one seed": Line2D([], [], **grey, markersize=2.5 * page.line, alpha=0.4),
@@ -119,21 +119,14 @@ def _spread(place: int, count: int) -> list[float]:
 
 def _say(page: Page, panel: Axes, height: float, words: str) -> None:
     """Small words at the left of a row."""
-    place, figure = panel.get_subplotspec(), panel.get_figure()
+    place, figure = panel.get_subplotspec(), panel.get_figure(root=True)
     assert place and figure
     width = figure.get_size_inches()[0] / (place.get_gridspec().ncols + 1) - page.lines(1)
     panel.text(
-        0.01,
-        height,
-        wrapped(words, width, page.remarks),
-        transform=panel.get_yaxis_transform(),
-        va="center",
-        fontsize=page.remarks,
-        linespacing=1,
-        color="0.35",
-        zorder=1.5,
+        0.01, height, wrapped(words, width, page.remarks), transform=panel.get_yaxis_transform(), va="center",
+        fontsize=page.remarks, linespacing=1, color="0.35", zorder=1.5,
         bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5} if words else None,
-    )
+    )  # fmt: skip
 
 
 def _shortcomings(seeds: int, lacks: pd.DataFrame) -> str:
@@ -167,9 +160,9 @@ def _value_axis(page: Page, panel: Axes, limits: tuple[float, float]) -> None:
     """The axis of predicted minus true value, its side above zero shaded."""
     panel.set_xlim(limits)
     if max(-limits[0], limits[1]) > EXPLODED:
-        value_axis(panel.xaxis, LINEAR)
+        value_axis(panel, "x", LINEAR)
         panel.set_xlim(limits)
     else:
-        few_ticks(panel.xaxis)
+        few_ticks(panel, "x")
     panel.axvline(0, color="0.2", linewidth=page.line / 2, zorder=1)
     panel.axvspan(0, limits[1], color=FANTASY, alpha=0.08, linewidth=0, zorder=0)

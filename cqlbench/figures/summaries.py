@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cqlbench.figures.pages import Page
 from cqlbench.figures.panels import (
@@ -57,7 +57,7 @@ def aggregates(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure
             place, look = families.index(row.family), looks[row.family]
             panel.hlines(place, 100 * row.low, 100 * row.high, color=look.colour, linewidth=4 * page.line, alpha=0.35)
             panel.plot(100 * row.estimate, place, marker=look.marker, color=look.colour)
-        few_ticks(panel.xaxis)
+        few_ticks(panel, "x")
         better = "lower is better" if statistic == "Optimality Gap" else "higher is better"
         panel.set_xlabel(f"score\n({better})")
     set_rows(panels[STATISTICS[0]], names)
@@ -125,7 +125,7 @@ def improvement(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figur
         colour = "white" if abs(row.probability - 0.5) > 0.35 else "black"
         interval = f"{100 * row.low:.0f}–{100 * row.high:.0f}" if row.low == row.low else ""
         text = f"{100 * row.probability:.0f}" if known else "no runs"
-        centred = {"ha": "center", "color": colour}
+        centred: dict[str, Any] = {"ha": "center", "color": colour}
         panel.text(x, y, text, va="bottom" if interval else "center", **centred)
         panel.text(x, y + 0.08, interval, va="top", fontsize=page.remarks, **centred)
     panel.set(xticks=range(len(methods)), yticks=range(len(methods)), yticklabels=names, ylabel="a run of …")

@@ -77,10 +77,10 @@ def sweep(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
         if kind == "value" and here["predicted_value"].isna().all():
             say(panel, "no values")
         elif kind == "value":
-            value_axis(panel.yaxis)
+            value_axis(panel, "y")
         else:
             panel.set_ylim(min(0, panel.get_ylim()[0]))
-            few_ticks(panel.yaxis)
+            few_ticks(panel, "y")
         if words:
             panel.set(xticks=range(len(order)), xticklabels=order, xlim=(-0.5, len(order) - 0.5))
         else:

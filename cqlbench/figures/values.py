@@ -124,4 +124,4 @@ def _value_axis(panel: Axes, rows: pd.DataFrame, nothing: str) -> None:
         panel.set_yticks([])
         say(panel, nothing)
     else:
-        value_axis(panel.yaxis)
+        value_axis(panel, "y")

@@ -40,8 +40,9 @@ FIGURE_TEXTS = {
     ),
     "improvement": FigureText(
         "How often one method beats another",
-        "Each cell is the probability in percent that a run of the row's method scores above a run of the column's on the same "
-        "dataset, with its 95 % interval; 50 is a coin's toss. It says how sure an improvement is, not how large.",
+        "Each cell is the probability, in percent, that a run of the row's method scores above a run of the column's "
+        "on the same dataset, with its 95 % interval; 50 is a coin's toss. It says how sure an improvement is, not how "
+        "large.",
         "Table of probabilities that a run of one method scores above a run of another.",
     ),
     "comparisons": FigureText(

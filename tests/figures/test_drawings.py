@@ -229,6 +229,24 @@ def test_the_safety_figure_has_a_row_per_method_and_cql_alpha(drawn):
     plt.close(figure)
 
 
+def test_comparisons_are_with_cql_whichever_way_round_they_stand(drawn):
+    rows = DRAWINGS["comparisons"].rows(drawn)
+    table = drawn["comparisons"].set_index(["dataset", "x", "y"])
+    cql = "cql cql_alpha=10 num_action_samples=10"
+    assert set(rows["reference"]) == {"CQL, cql_alpha = 10, num_action_samples = 10"}
+    assert list(rows["family"]) == 2 * ["d3rlpy-cql", "sac", "bc", "own-idea"]
+    for row in rows.itertuples():
+        straight = (row.dataset, row.method, cql) in table.index
+        found = table.loc[(row.dataset, row.method, cql) if straight else (row.dataset, cql, row.method)]
+        sign = 1 if straight else -1
+        assert row.difference == sign * found["difference"] and row.low <= row.difference <= row.high
+        assert {row.low, row.high} == {sign * found["low"], sign * found["high"]}
+        told = {"better": 1, "worse": -1}.get(row.verdict, 0)
+        assert told == sign * {"better": 1, "worse": -1}.get(found["verdict"], 0)
+        assert told == 0 or told * row.difference > 0
+    assert "worse" in set(rows["verdict"])
+
+
 def test_names_need_no_order():
     assert figure_names(["b", "a"])[-2:] == ["sweep-a", "sweep-b"]
     assert figure_names([]) == figure_names(["a"])[:-1]

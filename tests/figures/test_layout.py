@@ -71,6 +71,7 @@ def tables(tmp_path_factory):
 NAMES = [*DRAWINGS, "sweep-cql_alpha"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 @pytest.mark.parametrize("name", NAMES)
 def test_ten_methods_on_thirty_datasets(tables, name, page, monkeypatch):
