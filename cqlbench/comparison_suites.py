@@ -100,7 +100,7 @@ def plan_comparison(base: Path, choice: Choice, results: Path) -> Planned:
         "datasets": list(suite.datasets),
         "seeds": list(suite.seeds),
         "protocol": dataclasses.asdict(suite.protocol),
-        "time_limit": limit,
+        **({} if limit is None else {"time_limit": limit}),
         "methods": entries,
         "compare": {"method": family, "against": list(choice.references)},
     }
@@ -118,18 +118,20 @@ def write_suite(content: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def default_time_limit(methods: Iterable[Method], suite: Suite) -> float:
+def default_time_limit(methods: Iterable[Method], suite: Suite) -> float | None:
     """Minutes per run, in tens: TIMES_SLOWEST what the slowest of these methods is priced, SHORTEST_LIMIT at least.
 
-    By the package's table of rates, so that the same comparison always has the same limit.
+    By the package's table of rates, so that the same comparison always has the same limit; None where one of the
+    methods is not in it, since then nobody knows what is long.
     """
-    rates = read_rates()
-    seconds = [
-        expected_seconds(Run(dataset, method.algorithm, method.config, suite.protocol, suite.seeds[0]), rates) or 0.0
-        for method in methods
-        for dataset in suite.datasets
-    ]
-    return max(SHORTEST_LIMIT, 10 * math.ceil(TIMES_SLOWEST * max(seconds) / 600))
+    rates, slowest = read_rates(), 0.0
+    for method in methods:
+        run = Run(suite.datasets[0], method.algorithm, method.config, suite.protocol, suite.seeds[0])
+        seconds = expected_seconds(run, rates)
+        if seconds is None:
+            return None
+        slowest = max(slowest, seconds)
+    return max(SHORTEST_LIMIT, 10 * math.ceil(TIMES_SLOWEST * slowest / 600))
 
 
 def _choose(base: Path, family: str, choice: Choice, known: Method | None) -> Method:

@@ -60,7 +60,7 @@ def compare(
         typer.Option(
             metavar="MINUTES",
             help="A run that takes longer is stopped and marked; by default ten times what the slowest method compared "
-            "with is priced, at least half an hour.",
+            "with is priced, at least half an hour, and no limit where that has never been measured.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained; write nothing.")] = False,
@@ -171,8 +171,8 @@ def _train(base: Path, choice: Choice, words: list[str], cores: str, results: Pa
         if code := run_suite(base, results, [*missing, *words], cores, sys.stderr):
             raise typer.Exit(code)
         plan = plan_comparison(base, choice, results)
-    limit = [f"A run may take {plan.content['time_limit']:g} minutes."] if plan.trained else []
-    print(*plan.sources, *limit, sep="\n", file=sys.stderr)
+    limit = f"{plan.content['time_limit']:g} minutes" if "time_limit" in plan.content else "as long as it wants"
+    print(*plan.sources, *[f"A run may take {limit}."] * bool(plan.trained), sep="\n", file=sys.stderr)
     with tempfile.TemporaryDirectory() as passing:
         folder = results / "suites" / plan.content["name"]
         suite_file = write_suite(plan.content, Path(passing) if dry_run else folder)
