@@ -23,6 +23,8 @@ from cqlbench.runs import Protocol, Run, readable
 
 # What the schema calls a type, in words.
 TYPES = {"array": "a list", "object": "a mapping", "integer": "a whole number", "number": "a number", "string": "text"}
+# Of a fitted Q evaluation, where a suite does not say; on what they were chosen is told in docs/estimates.md.
+FQE_UPDATES = 10_000
 # Where the suites that come with the repository are, from its top folder.
 SHIPPED = Path("workflow", "config")
 
@@ -55,6 +57,15 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Estimates:
+    """How the runs are estimated from logs alone: updates of the fitted Q evaluation, and, for a dataset, another with
+    episodes that no run is trained on."""
+
+    updates: int
+    held_out: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Suite:
     """What a suite file says, checked and with every list of settings multiplied out into methods.
 
@@ -70,6 +81,7 @@ class Suite:
     methods: tuple[Method, ...]
     claims: tuple[dict[str, Any], ...]
     compare: Comparison | None = None
+    estimates: Estimates | None = None
     time_limit: float | None = None
 
     @property
@@ -214,11 +226,28 @@ def _build(content: dict[str, Any]) -> Suite:
         methods=methods,
         claims=tuple(content.get("claims", [])),
         compare=Comparison(comparison["method"], tuple(comparison["against"])) if comparison else None,
+        estimates=_estimates(content),
         time_limit=content.get("time_limit"),
     )
     # Whatever a run refuses, it refuses here and not in the middle of a workflow.
     suite._planned()
     return suite
+
+
+def _estimates(content: dict[str, Any]) -> Estimates | None:
+    if "estimates" not in content:
+        return None
+    held_out = content["estimates"].get("held_out", {})
+    for dataset, other in held_out.items():
+        if dataset not in content["datasets"]:
+            raise UserError(
+                f"estimates.held_out: {dataset!r} is not in this suite; it must be {', '.join(content['datasets'])}."
+            )
+        try:
+            split_id(other)
+        except UserError as error:
+            raise UserError(f"estimates.held_out: {error}") from error
+    return Estimates(int(content["estimates"].get("updates", FQE_UPDATES)), held_out)
 
 
 def _methods(content: dict[str, Any]) -> tuple[Method, ...]:

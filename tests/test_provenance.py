@@ -17,7 +17,7 @@ FLOORS = [
     ["accounting", "costs", "scores", "taken", "standing"],
     ["style", "published", "statistics", "comparison", "calibration", "comparison_suites", "score_files"],
     ["claims", "figures"],
-    ["report", "conformance", "contract", "bench", "theory"],
+    ["report", "conformance", "contract", "bench", "theory", "estimates"],
     ["inspection"],
     ["cli"],
 ]

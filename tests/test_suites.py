@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cqlbench.errors import UserError
-from cqlbench.suites import Comparison, find_suite_file, load_suite
+from cqlbench.suites import Comparison, Estimates, find_suite_file, load_suite
 
 CONFIGS = Path(__file__).parents[1] / "workflow" / "config"
 
@@ -225,9 +225,24 @@ def test_what_is_compared_the_time_limit_and_what_is_not_trained(tmp_path):
     assert {run for _, run in plain.runs()} == {run for _, run in (*suite.runs(), *suite.taken_runs())}
 
 
+def test_what_is_estimated_from_logs_alone(tmp_path):
+    assert load_suite(write(tmp_path, CONTENT)).estimates is None
+    assert load_suite(write(tmp_path, {**CONTENT, "estimates": {}})).estimates == Estimates(10_000, {})
+    asked = {"updates": 50, "held_out": {CONTENT["datasets"][0]: "file:later.npz"}}
+    suite = load_suite(write(tmp_path, {**CONTENT, "estimates": asked}))
+    assert suite.estimates == Estimates(50, asked["held_out"])
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
+        ("estimates", {"held_out": {"file:x.npz": "file:y.npz"}}, "estimates.held_out: 'file:x.npz' is not in this"),
+        (
+            "estimates",
+            {"held_out": {CONTENT["datasets"][0]: "y.npz"}},
+            "estimates.held_out: dataset: 'y.npz' is not known",
+        ),
+        ("estimates", {"updates": 0}, "estimates.updates: 0 is not allowed"),
         (
             "compare",
             {"method": "iql", "against": ["cql"]},

@@ -1,6 +1,6 @@
 """The command line: `cqlbench datasets | train | evaluate | retry | price | scores | statistics | figures | costs |
 report | compare | compare-calibration | published | import-scores | value-table | action-values |
-action-value-figure | check-method | conformance | bench | theory`.
+action-value-figure | estimate | estimates | estimate-figure | check-method | conformance | bench | theory`.
 
 Each room adds its own commands; what is slow to import is imported inside the command that needs it.
 """
@@ -22,6 +22,7 @@ from cqlbench.cli import (
     compare,
     conformance,
     datasets,
+    estimates,
     methods,
     paper,
     published,
@@ -47,6 +48,7 @@ for room in (
     published,
     paper,
     action_values,
+    estimates,
     methods,
     conformance,
     bench,

@@ -20,6 +20,7 @@ from cqlbench.losses import td_loss, td_target
 from cqlbench.networks.adam import Adam
 from cqlbench.networks.critic import CriticEnsemble
 from cqlbench.seeding import seed_for
+from cqlbench.suites import FQE_UPDATES
 from cqlbench.training import Replay
 
 # Normalised observations (B, O) -> actions (B, A) in [-1, 1]; a sampled policy draws anew at each call.
@@ -29,7 +30,7 @@ Policy = Callable[[np.ndarray], np.ndarray]
 class Settings(NamedTuple):
     """How long and with what the regression goes on."""
 
-    updates: int = 10_000
+    updates: int = FQE_UPDATES
     batch_size: int = 256
     learning_rate: float = 1e-3
     width: int = 256

@@ -30,7 +30,7 @@ TRUE_STATES = 32
 # What is measured on the training data and, once more, on held-out ones.
 ON_DATA = ("td_error", "conservative_gap", "fqe_td_error")
 COLUMNS = [
-    "dataset", "algorithm", "config_hash", "seed", "dataset_hash", "policy", "discount", "initial_states",
+    "dataset", "algorithm", "config_hash", "seed", "status", "dataset_hash", "policy", "discount", "initial_states",
     "predicted_value", "fqe_value", "fqe_updates", *ON_DATA, "held_out", "held_out_hash",
     *(f"held_out_{measure}" for measure in ON_DATA), "true_states", "true_value", "true_standard_error",
 ]  # fmt: skip
@@ -44,7 +44,8 @@ class HeldOut(NamedTuple):
 
 
 def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, settings: Settings) -> dict[str, Any]:
-    """The finished run's estimates by COLUMNS; what a method or its data do not have is NaN.
+    """The finished run's estimates by COLUMNS; what a method or its data do not have is NaN, and so is everything of a
+    run that did not end well, whose `status` says so.
 
     - `policy`: which of the method's policies all of it is about, `sampled` (the one its value speaks of) or, of a
       method without a value, `mean`, the one it acts by;
@@ -60,8 +61,13 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
     Raises UserError where the run has not finished, its data are not there or are not those it was trained on, or
     held-out data are of another shape.
     """
+    run = runs.read_run(folder)
+    config = run.config
+    row: dict[str, Any] = {"dataset": run.dataset, "algorithm": run.algorithm, "config_hash": run.config_hash}
+    row |= {"seed": run.seed, "status": _status(folder)}
+    if row["status"] != runs.DONE:
+        return _complete(row)
     trained = load_trained(folder)
-    run, config = trained.run, trained.run.config
     dataset = load(run.dataset, datasets)
     content = json.loads((folder / runs.PROVENANCE).read_text())["dataset"]["content_hash"]
     if dataset.content_hash != content:
@@ -78,11 +84,7 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
     critic = fit(policy_of(trained, "fqe"), replay, discount, run.seed, settings._replace(**sizes))
     starts = trained.normaliser.observations(dataset.observations[dataset.episode_starts])
     measured = _measure(trained, critic, dataset)
-    row: dict[str, Any] = {
-        "dataset": run.dataset,
-        "algorithm": run.algorithm,
-        "config_hash": run.config_hash,
-        "seed": run.seed,
+    row |= {
         "dataset_hash": dataset.content_hash,
         "policy": "sampled" if has_value(trained.algorithm) else "mean",
         "discount": discount,
@@ -97,6 +99,17 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
         row |= {f"held_out_{name}": value for name, value in _measure(trained, critic, held_out.dataset).items()}
     if trained.task.env_id:
         row |= _truth(trained, discount)
+    return _complete(row)
+
+
+def _status(folder: Path) -> str:
+    path = folder / runs.STATUS
+    if not path.is_file():
+        raise UserError(f"{folder} has no {runs.STATUS}: the run has not finished. Train it first.")
+    return json.loads(path.read_text())["status"]
+
+
+def _complete(row: dict[str, Any]) -> dict[str, Any]:
     return {column: row.get(column, math.nan) for column in COLUMNS}
 
 

@@ -5,6 +5,7 @@ rule report:
         lambda wildcards: figure_files(wildcards.suite).values(),
         rules.costs.output,
         lambda wildcards: rules.comparison.output if SUITES[wildcards.suite].compare else [],
+        lambda wildcards: estimates_of(wildcards.suite),
         suite=lambda wildcards: SUITE_FILES[wildcards.suite],
     output:
         report(
