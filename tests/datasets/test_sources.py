@@ -231,19 +231,38 @@ def test_assembling_agrees_with_going_step_by_step(lengths: list[int], data: st.
 
 def test_d4rl_by_name(tmp_path: Path) -> None:
     (tmp_path / "d4rl").mkdir()
-    write_d4rl(tmp_path / "d4rl" / "hopper_medium_replay-v2.hdf5", FULL["full.hdf5"])
-    dataset = load("d4rl:hopper-medium-replay-v2", tmp_path)
+    write_d4rl(tmp_path / "d4rl" / "ant_medium_replay-v2.hdf5", FULL["full.hdf5"])
+    dataset = load("d4rl:ant-medium-replay-v2", tmp_path)
     assert_same(dataset, transitions())
-    assert (dataset.reference_random, dataset.reference_expert) == (-20.272305, 3234.3)
-    assert dataset.task.env_id == "" and dataset.task.episode_limit == 1000
-    assert dataset.warning is not None and "simulator" in dataset.warning and "\n" not in dataset.warning
+    assert (dataset.reference_random, dataset.reference_expert) == (-325.6, 3879.7)
+    assert dataset.task.env_id == ""
+    assert dataset.warning is not None and "no simulator" in dataset.warning and "\n" not in dataset.warning
     assert "no simulator" in describe(dataset)
     # Of the first releases no timeouts are stored: the domain's own limit cuts.
     write_d4rl(tmp_path / "d4rl" / "pen-human-v0.hdf5", some(*STEPS, "terminals"))
     assert "100 steps" in (load("d4rl:pen-human-v0", tmp_path).warning or "")
 
 
+def test_d4rl_is_evaluated_in_the_environment_nearest_to_its_own(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    sizes = {"observations": (9, 11), "actions": (9, 3), "rewards": 9}
+    arrays = {name: generator.uniform(-1, 1, size) for name, size in sizes.items()}
+    (tmp_path / "d4rl").mkdir()
+    path = tmp_path / "d4rl" / "hopper_medium_replay-v2.hdf5"
+    write_d4rl(path, arrays | {name: np.zeros(9, bool) for name in ("terminals", "timeouts")})
+    dataset = load("d4rl:hopper-medium-replay-v2", tmp_path)
+    assert (dataset.task.env_id, dataset.task.episode_limit) == ("Hopper-v4", 1000)
+    assert (dataset.reference_random, dataset.reference_expert) == (-20.272305, 3234.3)
+    assert dataset.warning is not None and "Hopper-v4" in dataset.warning and "\n" not in dataset.warning
+    # A file of that name that is not the hopper's is not evaluated as one.
+    path.rename(path.with_name("walker2d_medium_replay-v2.hdf5"))
+    with pytest.raises(UserError, match="11 observations and 3 actions are not those of the task walker2d"):
+        load("d4rl:walker2d-medium-replay-v2", tmp_path)
+
+
 def test_the_table_of_d4rl_agrees_with_the_tasks() -> None:
+    import gymnasium
+
     from cqlbench.datasets.from_d4rl import find_domain, read_domains
     from cqlbench.tasks import TASKS
 
@@ -253,6 +272,8 @@ def test_the_table_of_d4rl_agrees_with_the_tasks() -> None:
         if domain:
             assert (domain.random_return, domain.expert_return) == (task.d4rl_random, task.d4rl_expert)
             assert domain.episode_limit == task.episode_limit
+            spec = gymnasium.spec(domain.env_id)
+            assert spec.max_episode_steps == task.episode_limit
     maze = find_domain("maze2d-umaze-v1")
     assert maze is not None and maze.random_return == 23.85
     ant = find_domain("antmaze-umaze-v0")
@@ -286,6 +307,8 @@ def test_a_third_partys_real_file() -> None:
         ("file:logs/plant.npz", "does not exist"),
         ("minari:a/b-v0", "cqlbench datasets download a/b-v0"),
         ("d4rl:hopper-medium-v2", "d4rl/hopper-medium-v2.hdf5 does not exist"),
+        ("d4rl:hopper-medium-replay-v2", "/gym_mujoco_v2/hopper_medium_replay-v2.hdf5"),
+        ("d4rl:hopper-medium-v0", "get it from D4RL's server"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(dataset_id: str, said: str, tmp_path: Path) -> None:
@@ -303,9 +326,9 @@ def test_what_lies_in_the_folder_is_found(
     write_minari(tmp_path, "test/pendulum-v0", monkeypatch)
     root = tmp_path / "minari"
     (root / "d4rl").mkdir()
-    for name in ("hopper_medium_replay-v2", "pen-human-v0"):
+    for name in ("ant_medium_replay-v2", "pen-human-v0"):
         write_d4rl(root / "d4rl" / f"{name}.hdf5", FULL["full.hdf5"])
-    found = ["d4rl:hopper-medium-replay-v2", "d4rl:pen-human-v0", "minari:test/pendulum-v0"]
+    found = ["d4rl:ant-medium-replay-v2", "d4rl:pen-human-v0", "minari:test/pendulum-v0"]
     assert found_ids(root) == found and all(len(load(name, root).rewards) for name in found)
     capsys.readouterr()
     list_datasets(root)
