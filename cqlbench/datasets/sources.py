@@ -88,18 +88,28 @@ def read(dataset_id: str, root: Path = store.DEFAULT_ROOT) -> tuple[Recording, O
     """
     source, name = split_id(dataset_id)
     path = dataset_file(root, dataset_id)
-    if not path.is_file():
-        ways = {
-            "minari": f"download it with: cqlbench datasets download {name} --root {root}",
-            "d4rl": "get it from D4RL's server and put it there",
-            "file": "paths are relative to where the command is started",
-        }
-        raise UserError(f"{dataset_id}: {path} does not exist; {ways[source]}")
+    if missing := why_missing(dataset_id, root):
+        raise UserError(missing)
     if source == "minari":
         return from_minari.read(path.parent)
     if source == "d4rl":
         return from_d4rl.read(path, from_d4rl.named_origin(name, path))
     return _read_file(path)
+
+
+def why_missing(dataset_id: str, root: Path) -> str | None:
+    """Where data from elsewhere are not there: which file that is and how to get it. None where it is, and for our own,
+    which are made."""
+    source, name = split_id(dataset_id)
+    path = dataset_file(root, dataset_id)
+    if not source or path.is_file():
+        return None
+    ways = {
+        "minari": f"download it with: cqlbench datasets download {name} --root {root}",
+        "d4rl": from_d4rl.how_to_get(name, path),
+        "file": "paths are relative to where the command is started",
+    }
+    return f"{dataset_id}: {path} does not exist; {ways[source]}"
 
 
 def _read_file(path: Path) -> tuple[Recording, Origin]:
