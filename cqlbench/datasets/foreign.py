@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cqlbench.datasets.guard import check_size
 from cqlbench.datasets.offline import OfflineDataset, Recording, assemble, hash_of
 from cqlbench.datasets.tables import find_reference
 from cqlbench.errors import UserError
@@ -119,6 +120,8 @@ def _columns(place: str, name: str, values: np.ndarray) -> np.ndarray:
             f"{place}: {name} has the shape {values.shape}; pictures and other arrays of several dimensions are not "
             "loaded, the networks here take vectors. Store features of them instead."
         )
+    if values.shape[1:] == (0,):
+        raise UserError(f"{place}: {name} has no columns.")
     return _finite(place, name, values[:, None] if values.ndim == 1 else values)
 
 
@@ -155,8 +158,11 @@ def _actions(actions: np.ndarray, origin: Origin) -> tuple[np.ndarray, float, li
                 f"{origin.place}: actions is {picked[wrong[0]]} in row {wrong[0]} (the first is 0); it must be a whole "
                 f"number from 0 to {choices - 1}."
             )
+        check_size(f"{origin.place}: {choices:,} choices, a column for each", 4 * choices * len(picked))
+        columns = np.zeros((len(picked), choices), np.float32)
+        columns[np.arange(len(picked)), picked.astype(int)] = 1
         return (
-            np.eye(choices, dtype=np.float32)[picked.astype(int)],
+            columns,
             1.0,
             [
                 f"Actions are {choices} choices, loaded as {choices} columns of 0 and 1: behaviour cloning can be "

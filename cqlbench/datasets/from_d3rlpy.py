@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cqlbench.datasets.foreign import Origin, check_shapes, join, read_flags
-from cqlbench.datasets.guard import has, open_hdf5, read_hdf5
+from cqlbench.datasets.guard import has, open_hdf5, quoted, read_hdf5
 from cqlbench.datasets.offline import Recording
 from cqlbench.errors import UserError
 
@@ -30,7 +30,10 @@ def read(path: Path, origin: Origin) -> tuple[Recording, Origin]:
     parts: dict[str, list[np.ndarray]] = {"observations": [], "actions": [], "rewards": []}
     terminals, ends = [], []
     with open_hdf5(path) as file:
-        for episode in range(int(read_hdf5(file, "num_episodes"))):
+        count = read_hdf5(file, "num_episodes")
+        if count.shape != () or count.dtype.kind not in "iu":
+            raise UserError(f"{path}: num_episodes is {quoted(count)}; it must be a whole number.")
+        for episode in range(int(count)):
             if has(file, f"observations_{episode}_0"):
                 raise UserError(f"{path}: observations are in several parts; join them into one vector first.")
             for name, arrays in parts.items():

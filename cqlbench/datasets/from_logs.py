@@ -11,7 +11,7 @@ import numpy as np
 
 from cqlbench.datasets.boundaries import find_ends
 from cqlbench.datasets.foreign import Origin, check_shapes, read_flags
-from cqlbench.datasets.guard import check_size, open_npz, read_npy
+from cqlbench.datasets.guard import check_size, listed, one_line, open_npz, quoted, read_npy, reason_of
 from cqlbench.datasets.offline import Recording
 from cqlbench.errors import UserError
 
@@ -48,7 +48,7 @@ def read(path: Path, origin: Origin, columns: Columns) -> tuple[Recording, Origi
     for role in _REQUIRED:
         if role not in arrays:
             raise UserError(
-                f"{path}: {role} is missing; it has {', '.join(available)}. "
+                f"{path}: {role} is missing; it has {listed(list(available))}. "
                 f"Say what it is called: columns in {path}.yaml"
             )
     check_shapes(str(path), arrays)
@@ -83,7 +83,8 @@ def _find(path: Path, role: str, columns: Columns, available: Mapping[str, objec
         for name in found:
             if name not in available:
                 raise UserError(
-                    f"{path}.yaml: columns.{role}: {name!r} is not in {path}, which has {', '.join(available)}."
+                    f"{path}.yaml: columns.{role}: {quoted(name)} is not in {path}, which has "
+                    f"{listed(list(available))}."
                 )
         return found
     # What was said to be one role is not another one too.
@@ -114,10 +115,16 @@ def _numbered(path: Path, name: str, available: Mapping[str, object]) -> list[st
 
 def _read(path: Path, role: str, names: list[str], available: Mapping[str, Callable[[], np.ndarray]]) -> np.ndarray:
     parts = [available[name]() for name in names]
-    for name, part in zip(names, parts, strict=True):
+    for index, (name, part) in enumerate(zip(names, parts, strict=True)):
         if part.dtype.kind not in "biuf" and role != "episodes" and len(part):
-            row = next((row for row, value in enumerate(part) if not _is_number(value)), 0)
-            raise UserError(f"{path}: {name} is {part[row]!r} in row {row} (the first is 0); it must be a number.")
+            wrong = next((row for row, value in enumerate(part) if not _is_number(value)), None)
+            if wrong is not None:
+                raise UserError(
+                    f"{path}: {one_line(name)} is {quoted(part[wrong])} in row {wrong} (the first is 0); it must be a "
+                    "number."
+                )
+            # Numbers that are too large for their column's type.
+            parts[index] = np.array([float(value) for value in part])
         if len(parts) > 1 and part.ndim != 1:
             raise UserError(f"{path}: {name} is one of several columns of {role} and must be one number per step.")
     if role not in _VECTORS and len(parts) > 1:
@@ -213,7 +220,7 @@ def _csv_columns(path: Path) -> Mapping[str, Callable[[], np.ndarray]]:
         # No compression: the file is as large as it looks.
         table = pd.read_csv(path, compression=None, float_precision="round_trip")
     except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read as CSV ({str(error).splitlines()[0]}).") from error
+        raise UserError(f"{path} cannot be read as CSV ({reason_of(error)}).") from error
     return {str(name): table[name].to_numpy for name in table}
 
 
@@ -246,4 +253,4 @@ def _open_parquet(path: Path) -> Iterator[Mapping[str, Callable[[], np.ndarray]]
             check_size(str(path), 8 * file.metadata.num_rows * file.metadata.num_columns)
             yield {name: partial(column, file, name) for name in file.schema_arrow.names}
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as parquet ({str(error).splitlines()[0]}).") from error
+        raise UserError(f"{path} cannot be read as parquet ({reason_of(error)}).") from error

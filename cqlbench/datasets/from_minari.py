@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cqlbench.datasets.foreign import Origin, check_shapes, join, read_flags
-from cqlbench.datasets.guard import open_hdf5, read_hdf5
+from cqlbench.datasets.guard import one_line, open_hdf5, quoted, read_hdf5
 from cqlbench.datasets.offline import Recording
 from cqlbench.datasets.tables import mujoco_version
 from cqlbench.errors import UserError
@@ -28,15 +28,15 @@ def read(folder: Path) -> tuple[Recording, Origin]:
     try:
         about = json.loads(metadata.read_text(encoding="utf-8"))
         if about.get("data_format", "hdf5") != "hdf5":
-            raise UserError(f"{folder}: its data_format is {about['data_format']}; only hdf5 is read.")
+            raise UserError(f"{folder}: its data_format is {one_line(str(about['data_format']))}; only hdf5 is read.")
         episodes = int(about["total_episodes"])
         leaves = list(_leaves(place, "observations", json.loads(about["observation_space"])))
         limit, choices, first = _action_bounds(place, json.loads(about["action_space"]))
         origin = _origin(place, about)._replace(action_limit=limit, choices=choices)
     except FileNotFoundError as error:
         raise UserError(f"{metadata} does not exist.") from error
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(f"{metadata} is not what Minari writes ({error!r}).") from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise UserError(f"{metadata} is not what Minari writes ({quoted(error)}).") from error
     if episodes < 1:
         raise UserError(f"{folder}: there are no episodes in it.")
     names = ("observations", "next_observations", "actions", "rewards", "terminals", "ends")
@@ -73,12 +73,13 @@ def _origin(place: str, about: dict[str, Any]) -> Origin:
     """What the metadata say of simulator and references."""
     environment = dict(json.loads(about["env_spec"])) if about.get("env_spec") else {}
     random, expert = about.get("ref_min_score"), about.get("ref_max_score")
+    references = None if random is None or expert is None else (float(random), float(expert))
     task = _task(environment)
     return Origin(
         place,
         task=task,
         episode_limit=int(environment["max_episode_steps"]) if environment.get("max_episode_steps") else None,
-        references=None if random is None or expert is None else (float(random), float(expert)),
+        references=references if references and np.isfinite(references).all() else None,
         notes=_simulator_notes(environment, task, about.get("requirements") or []),
     )
 

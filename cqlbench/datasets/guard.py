@@ -6,6 +6,8 @@ read. Whatever is wrong is a UserError that names the file and the array.
 
 from __future__ import annotations
 
+import io
+import lzma
 import math
 import zipfile
 import zlib
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
 # An array is read, cast and cut: at the worst it is there three times.
 COPIES = 3
 # Of damaged files h5py raises about everything, TypeError for types that it does not know.
-_READ_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, zlib.error, zipfile.BadZipFile)
+_READ_ERRORS = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+)  # fmt: skip
+# NumPy's own headers take a hundred bytes, and it reads none of more than 10,000 characters.
+_HEADER = 20_000
+# What stands in a file is repeated in a sentence up to here.
+_LONGEST = 80
 
 
 def check_size(place: str, size: int) -> None:
@@ -67,7 +75,7 @@ def read_hdf5(file: h5py.File, name: str) -> np.ndarray:
         if not isinstance(node, h5py.Group) or not has(node, part):
             # Names that are not UTF-8 come as bytes.
             found = sorted(map(str, node)) if isinstance(node, h5py.Group) else []
-            raise UserError(f"{place} is missing; at its place are {_listed(found)}.")
+            raise UserError(f"{place} is missing; at its place are {listed(found)}.")
         # Of the link itself, not of what it leads to.
         if node.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
             raise UserError(f"{place} is a link; links are not followed. Copy the array itself into the file.")
@@ -100,9 +108,11 @@ def open_npz(path: Path) -> Iterator[dict[str, zipfile.Path]]:
 def read_npy(entry: zipfile.Path) -> np.ndarray:
     """One of the arrays of `open_npz`. Raises UserError where it is not one of numbers or is too large."""
     with entry.open("rb") as stream:
-        version = np.lib.format.read_magic(stream)
+        # A header may be said to be gigabytes long, and they would be unpacked.
+        head = io.BytesIO(stream.read(_HEADER))
+        version = np.lib.format.read_magic(head)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
+        shape, _, dtype = read(head)
     check_numbers(str(entry), dtype)
     check_size(str(entry), math.prod(shape) * dtype.itemsize)
     with entry.open("rb") as stream:
@@ -116,10 +126,26 @@ def _reading(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except _READ_ERRORS as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path} cannot be read as {kind} ({reason}); it may be damaged or cut.") from error
+        raise UserError(f"{path} cannot be read as {kind} ({reason_of(error)}); it may be damaged or cut.") from error
 
 
-def _listed(names: list[str]) -> str:
+def reason_of(error: Exception) -> str:
+    """The first line of what an error says, to stand in brackets."""
+    return one_line((str(error) or type(error).__name__).splitlines()[0])
+
+
+def quoted(found: object) -> str:
+    """What stands in a file, in quotation marks where it is a text, as a sentence can hold it."""
+    return one_line(repr(found))
+
+
+def one_line(text: str) -> str:
+    """A text out of a file, as a sentence can hold it: in one line, of a long one the beginning."""
+    said = text if text.isprintable() else repr(text)
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."
+
+
+def listed(names: list[str]) -> str:
     """Of many names the first ten: a file may have thousands."""
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "") or "no arrays"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(map(one_line, names[:10])) + more or "no arrays"
