@@ -33,9 +33,9 @@ def inspect(
     if html and not html.parent.is_dir():
         raise UserError(f"--html: {html.parent} is not a folder; make it first.")
     health = look_at(name, root)
-    print(text(health))
     if html:
         from cqlbench.inspection.page import write_page
 
         write_page(health, html)
+    print(text(health))
     raise typer.Exit(health.fatal)

@@ -32,6 +32,8 @@ def draw_histograms(rows: pd.DataFrame, page: Page) -> Figure:
 
 def draw_coverage(states: pd.DataFrame, actions: pd.DataFrame, page: Page) -> Figure:
     """Left the sample of `state_rows`, coloured by return, right the shares of `action_rows`."""
+    from matplotlib.colors import PowerNorm
+
     figure, panels = panel_grid(page, ["states", "actions"], columns=2)
     left, right = panels.values()
     points = left.scatter(
@@ -42,9 +44,11 @@ def draw_coverage(states: pd.DataFrame, actions: pd.DataFrame, page: Page) -> Fi
     figure.colorbar(points, ax=left, label="return of its episode")
     shares = actions.pivot(index="action", columns="low", values="share")
     low, high = actions["low"].min(), actions["high"].max()
+    # Shares at a bound are often many times those inside, which must be seen beside them.
     shown = right.imshow(
-        shares, aspect="auto", cmap=SCALE, interpolation="nearest", extent=(low, high, len(shares) - 0.5, -0.5)
-    )
+        shares, aspect="auto", cmap=SCALE, norm=PowerNorm(0.4, vmin=0), interpolation="nearest",
+        extent=(low, high, len(shares) - 0.5, -0.5),
+    )  # fmt: skip
     right.grid(visible=False)
     right.set_xlabel("between the bounds")
     right.set_ylabel("action")

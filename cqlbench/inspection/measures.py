@@ -134,7 +134,10 @@ def _joints(recording: Recording, last: np.ndarray, seed: int) -> dict[str, floa
 
     def apart(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """(len(rows),) the largest difference of any column, in its standard deviations."""
-        return (np.abs(first[rows].astype(np.float64) - second[rows])[:, moving] / scale).max(1, initial=0)
+        return (np.abs(first[rows].astype(np.float64) - second[rows])[:, moving] / scale).max(1)
+
+    def share_alike(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+        return float(np.mean(apart(rows, first, second) < SAME))
 
     inside = np.flatnonzero(~last[:-1])
     inside = inside[some_rows(len(inside), seed)]
@@ -142,29 +145,21 @@ def _joints(recording: Recording, last: np.ndarray, seed: int) -> dict[str, floa
     across = across[some_rows(len(across), seed)]
     after = observations[1:]
     numbers: dict[str, float] = {}
+    own = "share of steps whose next observation is their own"
     if following is not None:
         following = following.reshape(len(last), -1)
-        own = some_rows(len(last), seed)
-        numbers["share of steps whose next observation is their own"] = np.mean(
-            apart(own, observations, following) < SAME
-        )
+        numbers[own] = share_alike(some_rows(len(last), seed), observations, following)
         if len(inside):
-            numbers["share of steps whose next observation is not the one that follows"] = np.mean(
-                apart(inside, following, after) >= SAME
-            )
+            missed = 1 - share_alike(inside, following, after)
+            numbers["share of steps whose next observation is not the one that follows"] = missed
         if len(across):
-            numbers["share of terminations after which the episode goes on"] = np.mean(
-                apart(across, following, after) < SAME
-            )
+            numbers["share of terminations after which the episode goes on"] = share_alike(across, following, after)
     elif len(inside):
-        numbers["share of steps whose next observation is their own"] = np.mean(
-            apart(inside, observations, after) < SAME
-        )
+        numbers[own] = share_alike(inside, observations, after)
         usual = np.median(apart(inside, observations, after))
         if len(across) and usual > 0:
-            numbers["change across a termination over a usual one"] = (
-                np.median(apart(across, observations, after)) / usual
-            )
+            change = np.median(apart(across, observations, after)) / usual
+            numbers["change across a termination over a usual one"] = float(change)
     return numbers
 
 

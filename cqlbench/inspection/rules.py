@@ -190,9 +190,10 @@ RULES = [
     ),
     Rule(
         DOUBTFUL, "share of action coordinates at a bound", FROM, 0.25,
-        "Many actions lie at the bound itself, which a squashed Gaussian policy reaches only in the limit: the "
-        "likelihood of behaviour cloning runs off there, and action_clip decides how far.",
-        "below that, bounded losses outweigh it",
+        "Many actions lie at the bound itself, which a squashed Gaussian policy reaches only in the limit: CQL raises "
+        "values there of actions that the policy never draws, and cloning by likelihood (bc_warm_start) meets "
+        "densities that are cut off 1e-6 from the bound. See action_clip.",
+        "a quarter of what is learned from then lies where the policy does not go",
     ),
     Rule(
         DOUBTFUL, "99.9 % of action sizes, over the bound", BELOW, 0.1,
@@ -207,8 +208,7 @@ RULES = [
     ),
     Rule(
         DOUBTFUL, "share of action columns that are constant", ABOVE, 0,
-        "Some action columns never change: a policy's density there grows without bound, and what other values would "
-        "do is unknown.",
+        "Some action columns never change: what any other value of them would do is not in the data.",
         "any",
     ),
     Rule(
@@ -248,13 +248,13 @@ RULES = [
         DOUBTFUL, "usual size of a value", ABOVE, 10_000,
         "Rewards are large: the squared TD error then outweighs any penalty of the usual cql_alpha (1 to 10). Set "
         "reward_scale.",
-        "values in CQL's papers are in the hundreds",
+        "on the tasks cql_alpha was chosen for, values are in the hundreds",
     ),
     Rule(
         DOUBTFUL, "usual size of a value", BELOW, 1,
         "Rewards are small: a penalty of the usual cql_alpha (1 to 10) then outweighs what is to be learned. Set "
         "reward_scale.",
-        "values in CQL's papers are in the hundreds",
+        "on the tasks cql_alpha was chosen for, values are in the hundreds",
     ),
     Rule(
         GOOD_TO_KNOW, "standard deviation of returns, over their mean size", BELOW, 0.01,
