@@ -1,8 +1,6 @@
 rule train:
     input:
-        # Ancient: a dataset made again is the same dataset. Where it is not, its content hash tells, and the scores
-        # refuse to mix the two.
-        lambda wildcards: ancient(dataset_file(f"{RESULTS}/datasets", RUNS[wildcards.run].dataset)),
+        lambda wildcards: own_data(RUNS[wildcards.run].dataset),
     output:
         # The one file that every run writes, also one that failed.
         f"{RESULTS}/runs/{{run}}/{runs.STATUS}",
@@ -18,4 +16,4 @@ rule train:
     message:
         "train {wildcards.run}"
     shell:
-        "cqlbench train {params.arguments} --results {RESULTS:q} --out {params.folder:q} --keep-going {params.limit:q} {EVENT_FILES} > {log:q} 2>&1"
+        "cqlbench train {params.arguments} --results {RESULTS:q} --out {params.folder:q} --keep-going {params.limit:q} {DEVICE} {EVENT_FILES} > {log:q} 2>&1"
