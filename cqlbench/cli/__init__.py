@@ -1,6 +1,6 @@
 """The command line: `cqlbench datasets | train | evaluate | retry | price | scores | statistics | figures | costs |
 report | compare | compare-calibration | published | import-scores | value-table | action-values |
-action-value-figure | estimate | estimates | estimate-figure | check-method | conformance | bench | theory`.
+action-value-figure | hold-out | estimate | estimates | estimate-figure | check-method | conformance | bench | theory`.
 
 Each room adds its own commands; what is slow to import is imported inside the command that needs it.
 """

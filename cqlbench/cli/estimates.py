@@ -1,4 +1,4 @@
-"""`cqlbench estimate`, `estimates` and `estimate-figure`: what logs alone say of finished runs."""
+"""`cqlbench hold-out`, `estimate`, `estimates` and `estimate-figure`: what logs alone say of finished runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,31 @@ Results = Annotated[Path, typer.Option(help="The folder that holds runs/ and dat
 
 def add_commands(app: typer.Typer) -> None:
     """Adds this room's commands."""
+    app.command("hold-out", epilog="Example: cqlbench hold-out file:plant.npz --out split --share 0.1")(hold_out)
     app.command(
         epilog="Example: cqlbench estimate results/runs/file/plant.npz/cql/*/seed=0 --held-out file:later.npz "
         "--out estimates.csv"
     )(estimate)
     app.command(epilog="Example: cqlbench estimates plant.yaml --results results")(estimates)
     app.command("estimate-figure", epilog="Example: cqlbench estimate-figure results/suites/plant")(figure)
+
+
+def hold_out(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Dataset id, such as file:plant.npz.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the episodes, how many are held out.")] = 0.1,
+    results: Results = Path("results"),
+) -> None:
+    """Split a dataset's episodes in two: kept.npz to train on and held-out.npz to test on.
+
+    Which episodes are held out depends on the dataset's id alone.
+    """
+    from cqlbench.datasets import load
+    from cqlbench.estimates.held_out import HELD_OUT, KEPT, set_apart
+
+    kept, apart = set_apart(load(dataset, results / "datasets"), share, out)
+    print(f"{kept:,} episodes to train on: file:{out / KEPT}")
+    print(f"{apart:,} episodes held out:   file:{out / HELD_OUT}")
 
 
 def estimate(
