@@ -65,6 +65,17 @@ def test_what_changes_an_update_is_a_kind_of_its_own(tmp_path):
     }  # fmt: skip
 
 
+def test_a_busy_machine_does_not_change_a_price(suite, tmp_path):
+    run = next(run for _, run in suite.runs() if run.algorithm == "bc")
+    finish(run, tmp_path, seconds=1000.0)
+    path = run.folder(tmp_path) / runs.TIMING
+    spent = {"cpu_seconds_imports": 9.0, "cpu_seconds_loading": 1.0, "cpu_seconds_training": 2.0}
+    spent |= {"cpu_seconds_evaluation": 0.5, "cpu_seconds_job": 20.0}
+    path.write_text(json.dumps(json.loads(path.read_text()) | spent))
+    (rate,) = costs.measure_rates(tmp_path).values()
+    assert rate.updates_per_second == pytest.approx(suite.protocol.updates / 3.5)
+
+
 def test_rates_are_medians_of_finished_runs_and_survive_their_table(suite, tmp_path):
     like = [run for _, run in suite.runs() if run.algorithm == "bc"]
     for run, seconds in zip(like, (1.0, 2.0, 40.0), strict=False):
