@@ -1,7 +1,8 @@
 """Resume points of a run: all that its next update depends on, in files that prove themselves whole.
 
 They lie in `<run folder>/checkpoints` while the run goes on, the newest two of them. A file's name carries the hash of
-its content, so that one cut short by a crash is known from one that is whole; nothing in them is ever unpickled.
+its content, so that one cut short by a crash is known from one that is whole; nothing in them is ever unpickled. Once
+the run is over, `finished.json` proves that.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cqlbench import runs
-from cqlbench.writers import aside
+from cqlbench.writers import aside, write_json
 
 KEPT = 2
 
@@ -38,10 +39,10 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of the run in `folder`. `identity` is what must be equal for one to be gone on from."""
+    """The checkpoints of the run in `run_folder`. `identity` is what must be equal for one to be gone on from."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any], every: float) -> None:
-        self.folder, self.every = folder / runs.CHECKPOINTS, every
+    def __init__(self, run_folder: Path, identity: dict[str, Any], every: float) -> None:
+        self.run_folder, self.folder, self.every = run_folder, run_folder / runs.CHECKPOINTS, every
         self.identity = json.dumps(identity, sort_keys=True)
         self.last = time.monotonic()
 
@@ -87,6 +88,28 @@ class Checkpoints:
             else:
                 return checkpoint
         return None
+
+    def finish(self, status: dict[str, Any]) -> None:
+        """Notes that the run is over with this status, and what its files then were."""
+        write_json(self.run_folder / runs.FINISHED, {"status": status} | self._proof())
+
+    def finished(self) -> dict[str, Any] | None:
+        """The status of a run of this identity that is over and whose files are as they were then; else None.
+
+        Snakemake removes the status of a run that was done when it was itself killed before it had heard of it.
+        """
+        path = self.run_folder / runs.FINISHED
+        try:
+            noted = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return noted["status"] if noted == {"status": noted.get("status")} | self._proof() else None
+
+    def _proof(self) -> dict[str, Any]:
+        files = [name for name in runs.FILES if name not in (runs.STATUS, runs.TIMING, runs.FINISHED)]
+        present = [name for name in files if (self.run_folder / name).is_file()]
+        contents = {name: hashlib.sha256((self.run_folder / name).read_bytes()).hexdigest() for name in present}
+        return {"identity": hashlib.sha256(self.identity.encode()).hexdigest(), "files": contents}
 
     def remove(self) -> None:
         """Forgets them all."""

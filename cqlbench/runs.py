@@ -28,12 +28,13 @@ EPISODES = "episodes.csv"
 VALUES = "values.csv"
 POLICY = "policy.safetensors"
 LOG = "run.log"
-# While it goes on: see checkpoints.py.
+# While it goes on, and once it is over: see checkpoints.py.
 CHECKPOINTS = "checkpoints"
+FINISHED = "finished.json"
 # What a status may be: what training came to, and what kept it from coming to anything.
 RESULTS_OF_TRAINING = DONE, DIVERGED = "done", "diverged"
 FAILED, TIMED_OUT, OUT_OF_MEMORY = "failed", "timed out", "out of memory"
-FILES = (STATUS, CONFIG, PROVENANCE, TIMING, TRAIN, EVALUATION, EPISODES, VALUES, POLICY)
+FILES = (STATUS, CONFIG, PROVENANCE, TIMING, TRAIN, EVALUATION, EPISODES, VALUES, POLICY, FINISHED)
 
 # values.csv: one row per evaluation and kind of start (states of the data, initial states). A method without a value
 # has the row of the data's states only, and in it the distances of its actions.
@@ -137,12 +138,16 @@ class Run:
     def description(self) -> dict[str, Any]:
         """Every value, defaults included: what `config.json` holds."""
         source = find_algorithm(self.algorithm).source
+        settings = self.config.settings()
+        if settings["buffer_transitions"] is None:
+            # What a run was before there were buffers, it still is.
+            del settings["buffer_transitions"]
         return {
             "dataset": self.dataset,
             "algorithm": self.algorithm,
             # Of one's own method: another text is another method. Ours are known by the code's fingerprint.
             **({"source": source} if source else {}),
-            "settings": self.config.settings(),
+            "settings": settings,
             "protocol": dataclasses.asdict(self.protocol),
             "seed": self.seed,
         }

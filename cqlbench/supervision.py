@@ -27,7 +27,11 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
     Returns None where it left a status. Where it left none, writes one, `failed`, `timed out` or `out of memory` with
     the reason, and returns both in words. Adds to timing.json what both processes took together.
     """
-    runs.clear_folder(folder)
+    if (folder / runs.FINISHED).is_file():
+        # Whether it is the same run that has been finished, the child will know.
+        (folder / runs.STATUS).unlink(missing_ok=True)
+    else:
+        runs.clear_folder(folder)
     # A request to stop reaches this process alone; it has to end the child too.
     signal.signal(signal.SIGTERM, _stop)
     # One that goes on from a checkpoint continues the log.
@@ -44,16 +48,26 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
             # The run was asked to stop, which is no result: leave nothing that looks like one.
             _end(child)
             raise
-    timing = folder / runs.TIMING
-    known = json.loads(timing.read_text()) if timing.exists() else {}
-    # User and system time of this process and of the child, and what was spent before it went on from a checkpoint.
-    spent = {"seconds_job": process_age(), "cpu_seconds_job": sum(os.times()[:4])}
-    write_json(timing, known | {key: value + known.get(f"{key}_before", 0.0) for key, value in spent.items()})
-    if (folder / runs.STATUS).exists():
+    ended = (folder / runs.STATUS).exists()
+    if not ended:
+        # It may have died before it looked at what an earlier one has left.
+        runs.clear_folder(folder)
+    _add_job_times(folder / runs.TIMING)
+    if ended:
         return None
     status, reason = _what_happened(code, (folder / runs.LOG).read_text(errors="replace"), time_limit)
     write_json(folder / runs.STATUS, {"status": status, "reason": reason, "update": None})
     return f"{status}: {reason}"
+
+
+def _add_job_times(timing: Path) -> None:
+    """Adds to a run's times what both processes took together, user and system, once."""
+    known = json.loads(timing.read_text()) if timing.exists() else {}
+    if "seconds_job" in known:
+        return  # this one found the run finished
+    spent = {"seconds_job": process_age(), "cpu_seconds_job": sum(os.times()[:4])}
+    # And what was spent before it went on from a checkpoint.
+    write_json(timing, known | {key: value + known.get(f"{key}_before", 0.0) for key, value in spent.items()})
 
 
 def _what_happened(code: int | None, log: str, time_limit: float | None) -> tuple[str, str]:

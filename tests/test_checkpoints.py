@@ -150,3 +150,24 @@ def test_other_settings_do_not_go_on_from_a_checkpoint(results, tmp_path):
     process.wait()
     outcome = subprocess.run(command(results, folder, "bc", 80), capture_output=True, text=True, check=True)
     assert "of another dataset, code, package or device" in outcome.stdout and "going on" not in outcome.stdout
+
+
+def test_a_run_that_was_done_is_not_done_again(results, tmp_path):
+    folder = tmp_path / "run"
+
+    def call(*words: object) -> str:
+        return subprocess.run([*command(results, folder, "bc", 80), *words], capture_output=True, text=True).stdout
+
+    first = call("--keep-going") or (folder / runs.LOG).read_text()
+    contents = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert "update 80" in first
+    # As Snakemake does with the outputs of a job that it does not know to be done.
+    (folder / runs.STATUS).unlink()
+    call("--keep-going")
+    assert "finished before" in (folder / runs.LOG).read_text()
+    for path in folder.iterdir():
+        assert path.name == runs.LOG or path.read_bytes() == contents[path.name], path.name
+    # What is not as it was left is trained again, and so is what one asks for.
+    (folder / runs.POLICY).write_bytes(b"other")
+    assert "update 80" in call() and (folder / runs.POLICY).read_bytes() == contents[runs.POLICY]
+    assert "update 80" in call("--no-resume") and "finished before" in call()

@@ -40,7 +40,7 @@ class Unlucky:
 """
 HANGS = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(999)']); time.sleep(999)"
 FATES = {
-    "hangs": (HANGS, "timed out", "after 0.1 minutes, its time limit; the log ends with: update 24 of 80"),
+    "hangs": (HANGS, "timed out", "after 0.25 minutes, its time limit; the log ends with: update 24 of 80"),
     "raises": ("raise ValueError('the third law was broken')", "failed", "ValueError: the third law was broken"),
     "leaves": ("os._exit(3)", "failed", "update 24 of 80"),
     "is killed": ("os.kill(os.getpid(), 9)", "failed", "killed by SIGKILL"),
@@ -72,7 +72,7 @@ def _words(process: psutil.Process) -> list[str]:
 def test_what_became_of_a_run_is_in_its_status(results, tmp_path, fate):
     does, status, reason = FATES[fate]
     outcome = subprocess.run(
-        command(results, tmp_path / "run", does, "--time-limit", 0.1 if fate == "hangs" else 2),
+        command(results, tmp_path / "run", does, "--time-limit", 0.25 if fate == "hangs" else 2),
         capture_output=True,
         text=True,
         check=False,
