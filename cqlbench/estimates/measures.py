@@ -31,7 +31,8 @@ TRUE_STATES = 32
 ON_DATA = ("td_error", "conservative_gap", "fqe_td_error")
 COLUMNS = [
     "dataset", "algorithm", "config_hash", "seed", "status", "dataset_hash", "policy", "discount", "initial_states",
-    "predicted_value", "fqe_value", "fqe_updates", *ON_DATA, "held_out", "held_out_hash",
+    "predicted_value", "fqe_value", "lowest_possible", "highest_possible", "fqe_impossible", "fqe_updates", *ON_DATA,
+    "held_out", "held_out_hash",
     *(f"held_out_{measure}" for measure in ON_DATA), "true_states", "true_value", "true_standard_error",
 ]  # fmt: skip
 
@@ -52,6 +53,8 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
     - `predicted_value`: the smallest critic's value of that policy at the first states of all episodes of the data, on
       average, as the method has it: a reward scale is divided out, but an entropy bonus or a reward shift is in it;
     - `fqe_value`: the value of the same states by fitted Q evaluation on the training data, in the task's own rewards;
+    - `lowest_possible`, `highest_possible`: between which every value lies of a policy whose rewards are none but such
+      as the data hold; `fqe_impossible` is 1 where `fqe_value` lies outside, or is no number, else 0;
     - `td_error`: root mean square of r + discount * (1 - d) * Q(s', pi(s')) - Q(s, a), of the smallest critic, with
       what else the method's targets hold; `fqe_td_error`: of the fitted critic, in the task's rewards;
     - `conservative_gap`: logarithm of the mean of exp Q over ACTIONS_PER_STATE uniform and as many of the policy's
@@ -83,16 +86,20 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
     sizes = {key: getattr(config, key) for key in ("width", "depth") if hasattr(config, key)}
     critic = fit(policy_of(trained, "fqe"), replay, discount, run.seed, settings._replace(**sizes))
     starts = trained.normaliser.observations(dataset.observations[dataset.episode_starts])
-    measured = _measure(trained, critic, dataset)
+    value = _fitted_value(critic, policy_of(trained, "fqe value"), starts)
+    low, high = possible_values(dataset.rewards, discount)
     row |= {
         "dataset_hash": dataset.content_hash,
         "policy": "sampled" if has_value(trained.algorithm) else "mean",
         "discount": discount,
         "initial_states": len(starts),
         "predicted_value": _predicted_value(trained, starts),
-        "fqe_value": _fitted_value(critic, policy_of(trained, "fqe value"), starts),
+        "fqe_value": value,
+        "lowest_possible": low,
+        "highest_possible": high,
+        "fqe_impossible": int(not low <= value <= high),
         "fqe_updates": settings.updates,
-        **measured,
+        **_measure(trained, critic, dataset),
     }
     if held_out:
         row |= {"held_out": held_out.name, "held_out_hash": held_out.dataset.content_hash}
@@ -111,6 +118,14 @@ def _status(folder: Path) -> str:
 
 def _complete(row: dict[str, Any]) -> dict[str, Any]:
     return {column: row.get(column, math.nan) for column in COLUMNS}
+
+
+def possible_values(rewards: np.ndarray, discount: float) -> tuple[float, float]:
+    """The smallest and the largest discounted sum of any number of rewards, from one to endlessly many, each between
+    the smallest and the largest of `rewards`."""
+    endless = 1 / (1 - discount)
+    low, high = float(rewards.min()), float(rewards.max())
+    return min(low, low * endless), max(high, high * endless)
 
 
 def policy_of(trained: Trained, purpose: str) -> Policy:

@@ -17,7 +17,8 @@ ESTIMATES = "estimates.csv"
 FOLDER = "estimates"
 METHOD_COLUMNS = ["method", "family", "headline"]
 MEASURES = [
-    "predicted_value", "fqe_value", "true_value", *ON_DATA, *(f"held_out_{measure}" for measure in ON_DATA),
+    "predicted_value", "fqe_value", "fqe_impossible", "true_value", *ON_DATA,
+    *(f"held_out_{measure}" for measure in ON_DATA),
 ]  # fmt: skip
 SUMMARY_COLUMNS = ["dataset", *METHOD_COLUMNS, "measure", "seeds", "mean", "lowest", "highest"]
 

@@ -17,7 +17,7 @@ from cqlbench.diagnostics import horizon
 from cqlbench.errors import UserError
 from cqlbench.estimates.fqe import Settings
 from cqlbench.estimates.held_out import HELD_OUT, KEPT, set_apart
-from cqlbench.estimates.measures import COLUMNS, HeldOut, estimate_run
+from cqlbench.estimates.measures import COLUMNS, HeldOut, estimate_run, possible_values
 from cqlbench.execution import Unwatched, execute
 from cqlbench.runs import Protocol, make_run
 
@@ -120,7 +120,14 @@ def test_logs_without_a_simulator_have_estimates_and_no_truth(tmp_path):
     np.savez(tmp_path / "logs.npz", **{name: rng.uniform(-1, 1, size) for name, size in sizes.items()}, **ends)
     folder = trained(tmp_path, tmp_path / "run", "cql", f"file:{tmp_path / 'logs.npz'}", width=8)
     row = estimate_run(folder, tmp_path, None, SHORT)
+    assert row["lowest_possible"] < row["fqe_value"] < row["highest_possible"] and row["fqe_impossible"] == 0
     assert row["initial_states"] == 3 and math.isnan(row["true_value"]) and math.isfinite(row["fqe_value"])
+
+
+def test_no_sum_of_the_datas_rewards_is_outside_the_possible_values():
+    assert possible_values(np.array([-1.0, 2.0]), 0.9) == pytest.approx((-10, 20))
+    assert possible_values(np.array([1.0, 2.0]), 0.9) == pytest.approx((1, 20))
+    assert possible_values(np.array([-3.0, -2.0]), 0.9) == pytest.approx((-30, -2))
 
 
 def test_what_is_refused_is_said(results, pendulum, split, tmp_path):
