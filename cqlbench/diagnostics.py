@@ -81,7 +81,7 @@ class Neighbourhoods:
         """Around the states from which `compare_values` starts. Near is Euclidean, each coordinate of the observation
         measured in its standard deviations over the data, also where the method sees raw observations."""
         chosen = _choose_states(dataset, seed, states)
-        weights = (dataset.observations.std(0) + 1e-3) ** -2
+        weights = (dataset.observation_std(np.float32) + 1e-3) ** -2
         nearest = np.stack([_nearest_states(dataset.observations, index, weights) for index in chosen])
         nearby = normaliser.actions_from_simulator(dataset.actions[nearest])
         between = _action_distance(nearby[:, :, None], nearby[:, None])

@@ -29,7 +29,7 @@ from cqlbench.provenance import describe_machine, describe_provenance
 from cqlbench.runs import Resume, Run
 from cqlbench.stopwatch import Stopwatch
 from cqlbench.tasks import Task, TaskSpec
-from cqlbench.training import Diverged, Replay, draw_transitions, train
+from cqlbench.training import Diverged, draw_transitions, make_replay, train
 from cqlbench.writers import CsvWriter, aside, write_json
 
 
@@ -108,7 +108,8 @@ def execute(
     stopwatch = Stopwatch(before="imports")
     prepare_process()
     where = find_device(device)
-    dataset = load(run.dataset, datasets)
+    buffered = run.config.buffer_transitions is not None
+    dataset = load(run.dataset, datasets, mapped=buffered)
     # Of the episodes as they were collected: a draw of transitions has none.
     best = best_return(dataset, discount_of(run.config))
     if run.config.num_transitions is not None:
@@ -128,7 +129,7 @@ def execute(
     normaliser = Normaliser.for_dataset(dataset, run.config)
     # Before the replay is made: what this takes for a moment, the replay takes for good.
     around = Neighbourhoods.around(dataset, normaliser, run.seed, states) if states else None
-    replay = Replay(dataset, normaliser, where)
+    replay = make_replay(dataset, normaliser, where, run.config.buffer_transitions)
     algorithm = build_algorithm(run, dataset.task, where)
     points = set(run.protocol.evaluation_points())
     status: dict[str, Any] = {"status": "done", "reason": None, "update": run.protocol.updates}

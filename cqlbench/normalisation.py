@@ -31,7 +31,7 @@ class Normaliser:
         if config.normalise_observations:
             mean = dataset.observations.mean(0, dtype=np.float64)
             # A coordinate that never moves has no scale of its own.
-            scale = dataset.observations.std(0, dtype=np.float64) + 1e-3
+            scale = dataset.observation_std(np.float64) + 1e-3
         rewards = (config.reward_scale, config.reward_shift)
         limits = (dataset.task.action_limit, config.action_clip)
         return cls(mean.astype(np.float32), scale.astype(np.float32), *limits, *rewards)

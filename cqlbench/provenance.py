@@ -23,6 +23,7 @@ TRAINING_CODE = (
     "runs.py",
     "environments/linear_quadratic.py",
     "datasets/collect.py",
+    "datasets/mapped.py",
     "datasets/offline.py",
     "datasets/store.py",
     "seeding.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import count, islice, pairwise
 
 import numpy as np
@@ -21,6 +22,10 @@ from cqlbench.tasks import Batch
 # of hundreds.
 TRANSITIONS_PER_DRAW = 1 << 14
 TRANSITIONS_PER_PIECE = 1 << 16
+# What is read from the disk in one go: neighbours in the dataset, so of one or few episodes.
+TRANSITIONS_PER_BLOCK = 1 << 10
+# What of a dataset a batch is made of.
+_FIELDS = ("observations", "actions", "rewards", "next_observations", "terminals")
 
 
 class Diverged(Exception):
@@ -50,19 +55,11 @@ class Replay:
 
     def __init__(self, dataset: OfflineDataset, normaliser: Normaliser, device: torch.device) -> None:
         self.size = len(dataset.rewards)
-        observation_size, action_size = dataset.task.observation_size, dataset.task.action_size
-        self.widths = [observation_size, action_size, 1, observation_size, 1]
+        self.widths = _widths(dataset)
         table = torch.empty(self.size, sum(self.widths))
         for start in range(0, self.size, TRANSITIONS_PER_PIECE):
             piece = slice(start, start + TRANSITIONS_PER_PIECE)
-            columns = (
-                normaliser.observations(dataset.observations[piece]),
-                normaliser.actions_from_simulator(dataset.actions[piece]),
-                normaliser.rewards(dataset.rewards[piece])[:, None],
-                normaliser.observations(dataset.next_observations[piece]),
-                dataset.terminals[piece, None],
-            )
-            np.concatenate(columns, axis=1, out=table[piece].numpy())
+            np.concatenate(_columns(dataset, normaliser, piece), axis=1, out=table[piece].numpy())
         self.table = table.to(device)
         self.stream = ("batches", dataset.id)
 
@@ -81,14 +78,98 @@ class Replay:
             skipped = max(0, first - draw * updates)
             if skipped >= updates:
                 continue
+            self.prepare(seed, draw, drawn.size)
             indices = torch.from_numpy(drawn[skipped:])
             rows = self.table.index_select(0, indices.flatten().to(self.table.device))
             blocks = (column.contiguous().split(batch_size) for column in self._split(rows))
             yield from map(Batch._make, zip(*blocks, strict=True))
 
+    def prepare(self, seed: int, draw: int, transitions: int) -> None:
+        """Sees to it that `table` holds what draw number `draw` of a seed is made from; here it always does."""
+
     def _split(self, rows: Tensor) -> Batch:
         observations, actions, rewards, next_observations, terminals = rows.split(self.widths, 1)
         return Batch(observations, actions, rewards.squeeze(1), next_observations, terminals.squeeze(1))
+
+
+class BufferedReplay(Replay):
+    """Batches out of a buffer, a table of `capacity` transitions, through which the dataset passes in blocks.
+
+    A pass over the dataset is cut into blocks from a place of its own on, so that every transition is as likely as any
+    other, and has its own order of them. For each draw as many transitions come in as are drawn, in place of those
+    that have been there longest; the blocks of the next draw are read ahead. The dataset itself may stay on the disk.
+    """
+
+    def __init__(self, dataset: OfflineDataset, normaliser: Normaliser, device: torch.device, capacity: int) -> None:
+        self.dataset, self.normaliser = dataset, normaliser
+        self.blocks = capacity // TRANSITIONS_PER_BLOCK
+        self.size = self.blocks * TRANSITIONS_PER_BLOCK
+        self.widths = _widths(dataset)
+        self.table = torch.empty(self.size, sum(self.widths), device=device)
+        self.stream = ("batches", dataset.id)
+        # Seed, and how many of its blocks have come in.
+        self.held = (-1, 0)
+        if dataset.file:
+            # What loading has looked at.
+            dataset.file.release(dataset.file.arrays, 0, len(dataset.rewards))
+
+    def prepare(self, seed: int, draw: int, transitions: int) -> None:
+        """Block number n stands in place n modulo `blocks`: a function of (dataset, seed, draw) alone."""
+        incoming = min(self.blocks, max(1, transitions // TRANSITIONS_PER_BLOCK))
+        end = self.blocks + draw * incoming
+        have = self.held[1] if self.held[0] == seed and self.held[1] <= end else 0
+        for number in range(max(have, end - self.blocks), end):
+            start, place = self._start(seed, number), number % self.blocks * TRANSITIONS_PER_BLOCK
+            rows: slice | np.ndarray = slice(start, start + TRANSITIONS_PER_BLOCK)
+            if start + TRANSITIONS_PER_BLOCK > len(self.dataset.rewards):
+                rows = np.arange(start, start + TRANSITIONS_PER_BLOCK) % len(self.dataset.rewards)
+            block = np.concatenate(_columns(self.dataset, self.normaliser, rows), axis=1)
+            self.table[place : place + TRANSITIONS_PER_BLOCK] = torch.from_numpy(block)
+            if self.dataset.file:
+                self.dataset.file.release(_FIELDS, start, TRANSITIONS_PER_BLOCK)
+        self.held = (seed, end)
+        if self.dataset.file:
+            for number in range(end, end + incoming):
+                self.dataset.file.expect(_FIELDS, self._start(seed, number), TRANSITIONS_PER_BLOCK)
+
+    def _start(self, seed: int, number: int) -> int:
+        """The first transition of block number `number`; a block goes on from the last transition to the first."""
+        transitions = len(self.dataset.rewards)
+        whole, within = divmod(number, transitions // TRANSITIONS_PER_BLOCK)
+        phase, order = _pass(self.dataset.id, transitions, seed, whole)
+        return (phase + int(order[within]) * TRANSITIONS_PER_BLOCK) % transitions
+
+
+@lru_cache(maxsize=4)
+def _pass(dataset_id: str, transitions: int, seed: int, number: int) -> tuple[int, np.ndarray]:
+    """Where the blocks of a pass start, and their order."""
+    generator = generator_for("blocks", dataset_id, seed, number)
+    return int(generator.integers(transitions)), generator.permutation(transitions // TRANSITIONS_PER_BLOCK)
+
+
+def make_replay(
+    dataset: OfflineDataset, normaliser: Normaliser, device: torch.device, buffer_transitions: int | None
+) -> Replay:
+    """What a run draws its batches from. A buffer as large as the dataset would hold all of it."""
+    if buffer_transitions is None or buffer_transitions >= len(dataset.rewards):
+        return Replay(dataset, normaliser, device)
+    return BufferedReplay(dataset, normaliser, device, buffer_transitions)
+
+
+def _widths(dataset: OfflineDataset) -> list[int]:
+    observation_size, action_size = dataset.task.observation_size, dataset.task.action_size
+    return [observation_size, action_size, 1, observation_size, 1]
+
+
+def _columns(dataset: OfflineDataset, normaliser: Normaliser, rows: slice | np.ndarray) -> list[np.ndarray]:
+    """The columns of a replay's table for these rows of the dataset."""
+    return [
+        normaliser.observations(dataset.observations[rows]),
+        normaliser.actions_from_simulator(dataset.actions[rows]),
+        normaliser.rewards(dataset.rewards[rows])[:, None],
+        normaliser.observations(dataset.next_observations[rows]),
+        dataset.terminals[rows, None],
+    ]
 
 
 def train(

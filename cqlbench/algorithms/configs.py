@@ -28,6 +28,8 @@ class MethodConfig:
     normalise_observations: bool = True
     # Train on this many transitions, drawn once from the dataset (smaller draws are part of larger ones); null: all.
     num_transitions: int | None = None
+    # Draw batches from so many transitions in memory, through which shuffled blocks of the dataset pass; null: from all.
+    buffer_transitions: int | None = None
     # Train on actions clipped to +- this, of at most 1.
     action_clip: float = 1.0
     # Train on reward_scale * reward + reward_shift. Returns and values are reported in the task's own rewards.
@@ -38,6 +40,7 @@ class MethodConfig:
     RANGES: ClassVar[dict[str, tuple[float, float, bool]]] = {
         "batch_size": (1, 1_000_000, True),
         "num_transitions": (1, 1_000_000_000, True),
+        "buffer_transitions": (1 << 14, 1_000_000_000, True),
         "action_clip": (0, 1, False),
         "reward_scale": (0, 1e6, False),
         "reward_shift": (-1e6, 1e6, True),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from cqlbench.datasets.collect import Episode
+from cqlbench.datasets.mapped import MappedFile
 from cqlbench.tasks import Task
 
 _HASHED = (
@@ -23,6 +24,8 @@ _HASHED = (
     "qpos",
     "qvel",
 )
+# Rows that are worked on at a time where all at once would be a copy of the dataset.
+_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class OfflineDataset:
     one line of what a reader of results must know: that the hash or the number of transitions differs from the
     package's, or what is doubtful in data from elsewhere. `reference_random` and `reference_expert` are mean
     undiscounted returns, None where nobody gave them; without a simulator `task.env_id` is empty, without stored
-    simulator states `qpos` and `qvel` have no columns.
+    simulator states `qpos` and `qvel` have no columns. Of a mapped dataset the arrays are those of `file`, on the disk
+    and read-only.
     """
 
     id: str
@@ -52,11 +56,21 @@ class OfflineDataset:
     warning: str | None
     reference_random: float | None
     reference_expert: float | None
+    file: MappedFile | None = None
 
     def draw(self, indices: np.ndarray) -> OfflineDataset:
         """Only the transitions at `indices`, each as an episode of its own; id, hash and references stay."""
         arrays = {name: getattr(self, name)[indices] for name in _HASHED}
-        return dataclasses.replace(self, **arrays, episode_lengths=np.ones(len(indices), np.int64))
+        return dataclasses.replace(self, **arrays, episode_lengths=np.ones(len(indices), np.int64), file=None)
+
+    def observation_std(self, dtype: type[np.floating]) -> np.ndarray:
+        """Standard deviation of each coordinate of the observations, (O,), computed in `dtype`."""
+        if self.file is None:
+            return self.observations.std(0, dtype=dtype)
+        # NumPy's is a copy of the array; another order of summation, and so another last bit.
+        mean = self.observations.mean(0, dtype=np.float64)
+        squares = sum(np.square(rows - mean).sum(0) for rows in _pieces(self.observations))
+        return np.sqrt(squares / len(self.observations)).astype(dtype)
 
     @property
     def episode_starts(self) -> np.ndarray:
@@ -69,10 +83,15 @@ class OfflineDataset:
         return np.add.reduceat(self.rewards.astype(np.float64), self.episode_starts)
 
 
-def flatten(episodes: Iterable[Episode], transitions: int) -> dict[str, np.ndarray]:
+def flatten(
+    episodes: Iterable[Episode],
+    transitions: int,
+    allocate: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty,
+) -> dict[str, np.ndarray]:
     """The array fields of OfflineDataset out of episodes, each of at least one transition, `transitions` in all.
 
-    Takes one episode at a time, so that a dataset being read is never in memory twice.
+    Takes one episode at a time, so that a dataset being read is never in memory twice; with an `allocate` that makes
+    arrays elsewhere, never at all.
 
     Here, once, it is decided what an end means: the last transition of an episode is terminal where the task's own
     rule ended it and truncated everywhere else, never both. Both keep their true next observation.
@@ -94,7 +113,7 @@ def flatten(episodes: Iterable[Episode], transitions: int) -> dict[str, np.ndarr
             "qvel": episode.qvel[:-1],
         }
         if not arrays:
-            arrays = {name: np.empty((transitions, *part.shape[1:]), part.dtype) for name, part in parts.items()}
+            arrays = {name: allocate((transitions, *part.shape[1:]), part.dtype) for name, part in parts.items()}
         for name, part in parts.items():
             arrays[name][end : end + len(part)] = part
         lengths.append(len(episode.rewards))
@@ -160,7 +179,12 @@ def hash_of(arrays: Mapping[str, np.ndarray]) -> str:
     """
     digest = hashlib.sha256()
     for name in _HASHED:
-        values = np.ascontiguousarray(arrays[name], "<f4")
-        digest.update(f"{name}{values.shape}".encode())
-        digest.update(values.data)
+        digest.update(f"{name}{arrays[name].shape}".encode())
+        for rows in _pieces(arrays[name]):
+            digest.update(np.ascontiguousarray(rows, "<f4").data)
     return digest.hexdigest()
+
+
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of `array`, some at a time."""
+    return (array[start : start + _ROWS] for start in range(0, len(array), _ROWS))

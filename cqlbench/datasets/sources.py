@@ -70,14 +70,16 @@ def found_ids(root: Path) -> list[str]:
     return sorted(ids)
 
 
-def load(dataset_id: str, root: Path = store.DEFAULT_ROOT) -> OfflineDataset:
+def load(dataset_id: str, root: Path = store.DEFAULT_ROOT, mapped: bool = False) -> OfflineDataset:
     """The dataset as flat arrays; `root` is the folder of those that have no path.
+
+    With `mapped` the arrays of our own stay on the disk; data from elsewhere are read into memory in either case.
 
     Raises UserError for an id that no source can have, for a dataset that is not there, and for one that cannot be
     used; a doubt about one that can is its `warning`.
     """
     if split_id(dataset_id)[0] == "":
-        return store.load(dataset_id, root)
+        return store.load(dataset_id, root, mapped)
     return build(dataset_id, *read(dataset_id, root))
 
 

@@ -6,6 +6,7 @@ flat copy. The HDF5 is the dataset; the copy is rebuilt from it when it is missi
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -17,10 +18,12 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from cqlbench.datasets.behaviour import load_behaviour
 from cqlbench.datasets.collect import Episode, collect
 from cqlbench.datasets.kinds import KINDS, parse_id
+from cqlbench.datasets.mapped import MappedFile
 from cqlbench.datasets.minari_root import minari_works_in
 from cqlbench.datasets.offline import OfflineDataset, flatten, hash_of
 from cqlbench.datasets.tables import Reference, find_reference, mujoco_version, read_hashes
@@ -101,10 +104,11 @@ def store_episodes(dataset_id: str, episodes: Sequence[Episode], root: Path, rec
         shutil.rmtree(workshop, ignore_errors=True)
 
 
-def load(dataset_id: str, root: Path = DEFAULT_ROOT) -> OfflineDataset:
-    """The dataset as flat arrays, checked against its own content hash.
+def load(dataset_id: str, root: Path = DEFAULT_ROOT, mapped: bool = False) -> OfflineDataset:
+    """The dataset as flat arrays, checked against its own content hash; with `mapped` they stay on the disk.
 
-    Raises UserError for an unknown id, for a dataset that has not been made, and for one whose file has changed since.
+    Raises UserError for an unknown id, for a dataset that has not been made, for one whose file has changed since, and
+    for one that is larger than the free memory and not `mapped`.
     """
     task, _ = parse_id(dataset_id)
     stored = stored_metadata(dataset_id, root)
@@ -113,15 +117,22 @@ def load(dataset_id: str, root: Path = DEFAULT_ROOT) -> OfflineDataset:
             f"{dataset_id} is not in {root}; make it with: cqlbench datasets make {dataset_id} --root {root}"
         )
     flat = dataset_folder(root, dataset_id) / _FLAT
-    arrays = _read_flat(flat)
+    if not mapped:
+        _check_memory(dataset_id, flat)
+    file, arrays = _map_flat(flat) if mapped else (None, _read_flat(flat))
     if arrays is None or hash_of(arrays) != stored["content_hash"]:
-        arrays = flatten(_read_minari(dataset_folder(root, dataset_id) / "data"), stored["total_steps"])
+        episodes = _read_minari(dataset_folder(root, dataset_id) / "data")
+        place = functools.partial(_array_on_disk, flat.parent) if mapped else np.empty
+        arrays = flatten(episodes, stored["total_steps"], place)
         if hash_of(arrays) != stored["content_hash"]:
             raise UserError(
                 f"{dataset_file(root, dataset_id)} is not the data it was made with; "
                 f"make it again with: cqlbench datasets make {dataset_id} --root {root}"
             )
         _write_flat(flat, arrays)
+        if mapped:
+            file, arrays = _map_flat(flat)
+            assert arrays is not None
     expected = read_hashes().get(dataset_id)
     warning = None
     if expected is not None and expected.transitions != len(arrays["rewards"]):
@@ -145,6 +156,7 @@ def load(dataset_id: str, root: Path = DEFAULT_ROOT) -> OfflineDataset:
         warning=warning,
         reference_random=stored["ref_min_score"],
         reference_expert=stored["ref_max_score"],
+        file=file,
     )
 
 
@@ -168,6 +180,30 @@ def _read_flat(path: Path) -> dict[str, np.ndarray] | None:
             return dict(arrays)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
+
+
+def _check_memory(dataset_id: str, flat: Path) -> None:
+    size, free = flat.stat().st_size if flat.is_file() else 0, psutil.virtual_memory().available
+    if size > free:
+        raise UserError(
+            f"{dataset_id}: its {size / 1e9:,.1f} GB do not fit into the {free / 1e9:,.1f} GB of free memory; set "
+            "buffer_transitions, which leaves them on the disk."
+        )
+
+
+def _map_flat(path: Path) -> tuple[MappedFile, dict[str, np.ndarray]] | tuple[None, None]:
+    """The file and its arrays on the disk, or nothing where it is missing or damaged."""
+    try:
+        file = MappedFile(path)
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None, None
+    return file, file.arrays
+
+
+def _array_on_disk(folder: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array in a file without a name, which is gone with it."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def _write_minari(

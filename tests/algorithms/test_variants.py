@@ -642,7 +642,8 @@ def test_an_unknown_dialect_is_refused_with_those_there_are():
 
 EVERYTHING = {
     "batch_size": 999_999, "normalise_observations": False, "num_transitions": 999_999_999,
-    "action_clip": 0.123456789012345, "reward_scale": 123456.789012345, "reward_shift": -123456.789012345,
+    "buffer_transitions": 999_999_999, "action_clip": 0.123456789012345,
+    "reward_scale": 123456.789012345, "reward_shift": -123456.789012345,
     "width": 65_535, "depth": 63, "num_critics": 999, "actor_learning_rate": 0.000123456789012345,
     "critic_learning_rate": 0.000123456789012345, "temperature_learning_rate": 0.000123456789012345,
     "initial_temperature": 1.23456789012345, "discount": 0.123456789012345, "polyak": 0.123456789012345,
