@@ -58,6 +58,7 @@ def test_the_figures_are_those_foretold_with_their_data_and_undated(made):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_same_tables_give_the_same_bytes_in_another_process_without_torch(made, tmp_path):
     first = files_of(made[0] / "figures")
     shutil.copytree(made[0] / "statistics", tmp_path / "statistics")

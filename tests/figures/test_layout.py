@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from crowd import LOOKS, crowded
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from small_suite import make_tables
 
@@ -32,7 +31,7 @@ def faults(figure, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Text, "draw", draw)
-        FigureCanvasAgg(figure).draw()
+        figure.draw_without_rendering()
     texts = list(drawn.values())
     assert texts
     # Left, bottom, right, top, in pixels; of a name at a line's end without the stroke that leads there.
