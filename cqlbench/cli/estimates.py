@@ -86,19 +86,24 @@ def estimates(
 ) -> None:
     """Join the estimates of a suite's runs into estimates.csv, and over seeds into statistics/estimates.csv.
 
-    Where the truth is known, estimate-expectations.csv holds what was expected of Hopper's runs against it.
+    estimates.md has the latter in print. Where the truth is known, estimate-expectations.csv holds what was expected
+    of Hopper's runs against it.
     """
     from cqlbench.estimates.expectations import judge
+    from cqlbench.estimates.markdown import SUMMARY, render
     from cqlbench.estimates.tables import ESTIMATES, collect, summarise
     from cqlbench.scores import write_table
     from cqlbench.statistics import FOLDER
     from cqlbench.suites import load_suite
+    from cqlbench.writers import write_text
 
     suite = load_suite(suite_file)
     folder = out or results / "suites" / suite.name
     table = collect(suite, folder)
     write_table(table, folder / ESTIMATES)
-    write_table(summarise(table), folder / FOLDER / ESTIMATES)
+    summary = summarise(table)
+    write_table(summary, folder / FOLDER / ESTIMATES)
+    write_text(folder / SUMMARY, render(summary) + "\n")
     verdicts = judge(table)
     if (verdicts["verdict"] != "undecided").any():
         write_table(verdicts, folder / "estimate-expectations.csv")

@@ -11,6 +11,7 @@ import pytest
 from cqlbench.errors import UserError
 from cqlbench.estimates.expectations import DECLARED, judge
 from cqlbench.estimates.figure import draw_figure
+from cqlbench.estimates.markdown import render
 from cqlbench.estimates.measures import COLUMNS
 from cqlbench.estimates.tables import ESTIMATES, MEASURES, collect, run_table, summarise
 from cqlbench.scores import write_table
@@ -91,6 +92,14 @@ def test_an_expectation_holds_for_every_seed_or_fails(suite, tmp_path):
         (4, "sac"): (2, "failed"),
     }
     assert (verdicts.loc[(slice(None), "hopper/random-expert-v0"), "verdict"] == "undecided").all()
+
+
+def test_a_table_names_what_there_is(suite, tmp_path):
+    write_rows(suite, tmp_path, fqe_impossible=1)
+    lines = render(summarise(collect(suite, tmp_path))).splitlines()
+    assert "| dataset | method | by its own critic | by fitted Q evaluation | of these impossible | in truth |" in lines
+    assert "| hopper/medium-v0 | CQL | 60 to 80 | 190 to 300 | – | 200 |" in lines
+    assert "| hopper/medium-v0 | SAC | 9,000 to 700,000 | 301 to 400,000 | 1 of 1 | 200 |" in lines
 
 
 def test_the_figure_is_the_same_bytes_twice_and_holds_the_table(suite, tmp_path):
