@@ -72,6 +72,7 @@ def build(dataset_id: str, recording: Recording, origin: Origin) -> OfflineDatas
         warning=" ".join(notes) or None,
         reference_random=random,
         reference_expert=expert,
+        file=None,
     )
 
 
