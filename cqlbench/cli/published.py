@@ -10,7 +10,7 @@ import typer
 
 def add_commands(app: typer.Typer) -> None:
     """Adds `published` and `import-scores`."""
-    app.command(epilog="Example: cqlbench published --dataset hopper-medium-v2 --algorithm CQL")(published)
+    app.command(epilog="Example: cqlbench published --dataset hopper-medium-v2 --algorithm CQL --seeds 5")(published)
     app.command(
         "import-scores",
         epilog="Example: cqlbench import-scores curves.csv.gz --out results/imported --references d4rl",
@@ -20,11 +20,18 @@ def add_commands(app: typer.Typer) -> None:
 def published(
     dataset: Annotated[str | None, typer.Option(help="With its version, as in hopper-medium-v2.")] = None,
     algorithm: Annotated[str | None, typer.Option(help="CQL, for example.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Also print what means of so many seeds would be called reproduced, and what not."),
+    ] = None,
 ) -> None:
-    """Prints the scores (x100) that papers and codebases report, each with its source and what is to be known of it."""
+    """Prints the scores (x100) that papers and codebases report, each with its source and what is to be known of it.
+
+    With --seeds the verdicts are those of seeds that spread as the published ones do.
+    """
     from cqlbench.published.lookup import describe, find_published
 
-    print(describe(find_published(dataset, algorithm)))
+    print(describe(find_published(dataset, algorithm), seeds))
 
 
 def import_scores(

@@ -90,6 +90,21 @@ def welch_interval(
     return mean - other_mean - half, mean - other_mean + half
 
 
+def half_width(printed_deviation: float, published_seeds: float, seeds: int) -> float:
+    """Half of the interval of the difference where so many seeds of ours spread as theirs do, as a score.
+
+    Below MARGIN it can be REPRODUCED: where the means differ by no more than the rest. NaN where they print no spread.
+    """
+    deviation = _of_a_sample(printed_deviation, published_seeds)
+    low, high = welch_interval(0.0, deviation, seeds, 0.0, deviation, published_seeds)
+    return (high - low) / 2
+
+
+def _of_a_sample(printed_deviation: float, seeds: float) -> float:
+    """Printed deviations divide by n, numpy's default."""
+    return printed_deviation * np.sqrt(seeds / (seeds - 1)) if seeds > 1 else np.nan
+
+
 def _judge(row: dict[str, Any], references: np.ndarray) -> dict[str, Any]:
     """Difference, interval, verdict and its reason of one row; `references` (n, 2) are those of our scores."""
     if published_name(row["dataset"]) != row["published_dataset"]:
@@ -106,9 +121,8 @@ def _judge(row: dict[str, Any], references: np.ndarray) -> dict[str, Any]:
             "verdict": OTHER_BUDGET,
             "because": f"{row['updates']:,} updates, theirs {row['published_updates']:,}",
         }
-    seeds, deviation = row["published_seeds"], row["published_std"]
-    # Printed deviations divide by n, numpy's default.
-    deviation *= np.sqrt(seeds / (seeds - 1)) if seeds > 1 else np.nan
+    seeds = row["published_seeds"]
+    deviation = _of_a_sample(row["published_std"], seeds)
     low, high = welch_interval(
         row["score_mean"], row["score_std"], row["seeds"], row["published_mean"], deviation, seeds
     )

@@ -29,6 +29,32 @@ def test_the_command_prints_rows_with_sources_and_notes():
     assert "(2) secondary source" in result.output
 
 
+def test_what_would_be_called_reproduced_is_what_the_verdict_says():
+    from cqlbench.published.reproduction import MARGIN, NOT_REPRODUCED, REPRODUCED, half_width, welch_interval
+
+    def verdict(mean: float, seeds: int, deviation: float = 4.1, theirs: int = 5) -> str:
+        sample = deviation * (theirs / (theirs - 1)) ** 0.5
+        low, high = welch_interval(mean / 100, sample / 100, seeds, 0.6, sample / 100, theirs)
+        if low > -MARGIN and high < MARGIN:
+            return REPRODUCED
+        return NOT_REPRODUCED if low > MARGIN or high < -MARGIN else ""
+
+    half = 100 * half_width(0.041, 5, 30)
+    assert verdict(60 + 5 - half - 0.01, 30) == verdict(60 - 5 + half + 0.01, 30) == REPRODUCED
+    assert verdict(60 + 5 - half + 0.01, 30) == verdict(60 + 5 + half - 0.01, 30) == ""
+    assert verdict(60 + 5 + half + 0.01, 30) == verdict(60 - 5 - half - 0.01, 30) == NOT_REPRODUCED
+
+
+def test_with_seeds_the_command_says_what_to_expect():
+    words = ["published", "--dataset", "hopper-medium-v2", "--algorithm", "CQL"]
+    result = CliRunner().invoke(app, [*words, "--seeds", "1000000"])
+    rows = [line for line in result.output.splitlines() if line.startswith("hopper-medium-v2")]
+    # Four seeds that spread so leave an interval wider than the margin, however many ours are.
+    assert "never" in rows[0] and "below 49.0, above 69.2" in rows[0]
+    assert not any("never" in row or "below" in row for row in (rows[1], *rows[3:]))
+    assert CliRunner().invoke(app, [*words, "--seeds", "1"]).exit_code == 2
+
+
 def test_all_of_them():
     result = CliRunner().invoke(app, ["published"])
     assert result.exit_code == 0 and result.output.count("\n") > 1032
