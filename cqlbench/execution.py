@@ -121,8 +121,16 @@ def execute(
         )
     if states > len(dataset.rewards):
         raise UserError(f"value_states: {states} is not allowed; the run has {len(dataset.rewards)} transitions.")
-    runs.clear_folder(folder)
     provenance = describe_provenance(dataset) | {"device": str(where)}
+    # A commit that leaves the training code as it is makes no other run.
+    made_of = {key: value for key, value in provenance.items() if key != "code_version"}
+    resume = resume or Resume()
+    saved = Checkpoints(folder, {"run": run.description(), "made_of": made_of}, resume.every)
+    if resume.go_on and (known := saved.finished()):
+        progress.told("this run was finished before; --no-resume trains it again")
+        write_json(folder / runs.STATUS, known)
+        return known["status"]
+    runs.clear_folder(folder)
     write_json(folder / runs.CONFIG, run.description())
     write_json(folder / runs.PROVENANCE, provenance)
 
@@ -134,10 +142,6 @@ def execute(
     points = set(run.protocol.evaluation_points())
     status: dict[str, Any] = {"status": "done", "reason": None, "update": run.protocol.updates}
 
-    resume = resume or Resume()
-    # A commit that leaves the training code as it is makes no other run.
-    made_of = {key: value for key, value in provenance.items() if key != "code_version"}
-    saved = Checkpoints(folder, {"run": run.description(), "made_of": made_of}, resume.every)
     start = Checkpoint(0, {}, {}, {})
     if not resume.go_on:
         saved.remove()
@@ -188,6 +192,7 @@ def execute(
         }
         | describe_machine(),
     )
+    saved.finish(status)
     write_json(folder / runs.STATUS, status)
     saved.remove()
     return status["status"]
