@@ -17,6 +17,8 @@ AT_BOUND = 0.999
 # Columns whose correlation is at least this say the same.
 COPY = 0.999999
 QUANTILES = (0, 0.1, 0.25, 0.5, 0.75, 0.9, 1)
+# Of fewer steps it says nothing how many different actions they hold.
+ENOUGH = 500
 # As many rows show whether values, columns or changes differ.
 ROWS = 20_000
 
@@ -208,14 +210,15 @@ def actions(dataset: OfflineDataset, choices: bool) -> Section:
     sizes = np.abs(values)
     table["at a bound"] = (sizes >= AT_BOUND * limit).mean(0)
     table["outside"] = (sizes > limit * (1 + SAME)).mean(0)
-    numbers = {
+    numbers: dict[str, float] = {
         "bound": limit,
         "share of action coordinates at a bound": table["at a bound"].mean(),
         "share of actions outside the bounds": (sizes > limit * (1 + SAME)).any(1).mean(),
         "99.9 % of action sizes, over the bound": np.quantile(sizes.max(1), 0.999) / limit,
         "share of action columns that are constant": (table["smallest"] == table["largest"]).mean(),
-        "distinct actions": len(values) - int(row_hashes(values).duplicated().sum()),
     }
+    if len(values) >= ENOUGH:
+        numbers["distinct actions"] = len(values) - int(row_hashes(values).duplicated().sum())
     meaning = f"Bounds are -{limit:g} and {limit:g}; at a bound is from {AT_BOUND:g} of it on."
     return Section("Actions", numbers, meaning, table)
 

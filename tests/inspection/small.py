@@ -14,24 +14,26 @@ import pytest
 Arrays = dict[str, np.ndarray]
 
 
-def steps(episodes: int = 12, length: int = 10) -> Arrays:
-    """A walk of two states under two actions; every second episode terminates, the others are cut."""
+def steps(pairs: int = 30) -> Arrays:
+    """Two states that a noisy policy drives home: `pairs` of an episode of 8 steps that terminates and one of 10 that
+    is cut."""
     generator = np.random.default_rng(3)
-    count = episodes * length
-    actions = generator.uniform(-0.9, 0.9, (count, 2))
-    observations, following = np.empty((2, count, 2))
+    last = np.tile(np.isin(np.arange(18), [7, 17]), pairs)
+    count = len(last)
+    actions, observations, following = np.empty((3, count, 2))
     for step in range(count):
-        observations[step] = generator.normal(size=2) if step % length == 0 else following[step - 1]
-        following[step] = observations[step] + 0.1 * actions[step]
-    last = np.arange(count) % length == length - 1
-    even = np.arange(count) // length % 2 == 0
+        begins = step == 0 or last[step - 1]
+        observations[step] = generator.uniform(-1, 1, 2) if begins else following[step - 1]
+        actions[step] = (0.2 * generator.normal(size=2) - 0.5 * observations[step]).clip(-0.9, 0.9)
+        following[step] = observations[step] + 0.3 * actions[step]
+    terminates = last & np.tile(np.arange(18) == 7, pairs)
     return {
         "observations": observations.astype(np.float32),
         "actions": actions.astype(np.float32),
         "rewards": -np.abs(observations).sum(1).astype(np.float32),
         "next_observations": following.astype(np.float32),
-        "terminals": last & even,
-        "timeouts": last & ~even,
+        "terminals": terminates,
+        "timeouts": last & ~terminates,
     }
 
 
