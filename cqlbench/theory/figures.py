@@ -103,8 +103,8 @@ def theorem_2(table: pd.DataFrame) -> Figure:
     right.set(
         xscale="log",
         yscale="log",
-        xlabel="truth - estimate by equation 1, alpha = 1",
-        ylabel="truth - estimate by equation 2, alpha = 1",
+        xlabel="truth - estimate, equation 1, alpha = 1",
+        ylabel="truth - estimate, equation 2",
     )
     return _finish(figure, left, right)
 
@@ -133,7 +133,7 @@ def theorem_4(table: pd.DataFrame) -> Figure:
     _dots(right, table[table["dynamics"] == "known"], "true_gap", "gap_with")
     _diagonal(right)
     right.set_yscale("symlog", linthresh=1)
-    right.set(xlabel="true gap, mean over states", ylabel="CQL's gap at the theorem's alpha, known")
+    right.set(xlabel="true gap, mean over states", ylabel="CQL's gap at the theorem's alpha")
     return _finish(figure, left, right)
 
 
@@ -188,7 +188,8 @@ def gridworld(table: pd.DataFrame) -> Figure:
     """Maps of predicted value, and of predicted minus true value, one column per method."""
     methods = list(dict.fromkeys(table["method"]))
     keys = [(row, method) for row in ("predicted", "difference") for method in methods]
-    figure, panels = panel_grid(PAPER, keys, columns=len(methods), ratio=1)
+    titles = {("predicted", method): method for method in methods}
+    figure, panels = panel_grid(PAPER, keys, columns=len(methods), ratio=0.85, titles=titles)
     limit = max(table["predicted"].abs().max(), table["true"].abs().max())
     for (row, method), panel in panels.items():
         own = table[table["method"] == method]
@@ -201,10 +202,8 @@ def gridworld(table: pd.DataFrame) -> Figure:
             letter = MAP[cell.row][cell.column]
             text = ARROWS[cell.action] if row == "predicted" and letter in ".S" else letter.replace(".", "")
             panel.text(cell.column, cell.row, text, ha="center", va="center", fontsize=7, color="0.15")
-        if row == "predicted":
-            panel.set_title(method)
         if method == methods[0]:
-            panel.set_ylabel({"predicted": "predicted", "difference": "predicted - true"}[row])
+            panel.set_ylabel({"predicted": "predicted", "difference": "minus true"}[row])
     figure.colorbar(image, ax=list(panels.values()), shrink=0.8, label="value")
     return figure
 
