@@ -52,9 +52,9 @@ def estimates(rows: pd.DataFrame, page: Page) -> Figure:
         panel.set_xscale("symlog", linthresh=100)
         set_rows(panel, row_names(page, [style.label(name, methods[name]) for name in names], page.width))
         panel.set_xlabel("discounted return from initial states")
-    marks = [("o", "none", "0.4"), ("D", "full", "0.4"), ("|", "full", "0.1")]
     first = next(iter(panels.values()))
-    for (marker, fill, grey), name in zip(marks, NAMES.values(), strict=True):
-        first.plot([], [], marker, fillstyle=fill, color=grey, label=name)
+    for (measure, name), (marker, fill) in zip(NAMES.items(), [*MARKERS.values(), ("|", "full")], strict=True):
+        if rows[measure].notna().any():
+            first.plot([], [], marker, fillstyle=fill, color="0.3", label=name)
     figure.legend(loc="outside lower center", ncols=3)
     return figure

@@ -21,7 +21,7 @@ from cqlbench.losses import soft_maximum
 from cqlbench.networks.critic import CriticEnsemble
 from cqlbench.seeding import generator_for, seed_for
 from cqlbench.simulation import run_together, start_episodes
-from cqlbench.training import Replay
+from cqlbench.training import make_replay
 
 # Transitions on which errors and gaps are measured; all of them, where there are fewer.
 TRANSITIONS = 10_000
@@ -71,7 +71,8 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
     if row["status"] != runs.DONE:
         return _complete(row)
     trained = load_trained(folder)
-    dataset = load(run.dataset, datasets)
+    # As the run was trained: a dataset that stays on the disk stays there.
+    dataset = load(run.dataset, datasets, mapped=config.buffer_transitions is not None)
     content = json.loads((folder / runs.PROVENANCE).read_text())["dataset"]["content_hash"]
     if dataset.content_hash != content:
         raise UserError(
@@ -82,7 +83,7 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
         _refuse_strangers(dataset, held_out)
     discount = discount_of(config)
     # The normaliser that `load_trained` gives leaves rewards as they are.
-    replay = Replay(dataset, trained.normaliser, torch.device("cpu"))
+    replay = make_replay(dataset, trained.normaliser, torch.device("cpu"), config.buffer_transitions)
     sizes = {key: getattr(config, key) for key in ("width", "depth") if hasattr(config, key)}
     critic = fit(policy_of(trained, "fqe"), replay, discount, run.seed, settings._replace(**sizes))
     starts = trained.normaliser.observations(dataset.observations[dataset.episode_starts])
