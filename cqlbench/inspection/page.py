@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
+import base64
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from jinja2 import FileSystemLoader
 
-from cqlbench.figures.pages import PAPER, drawing_style, save_figure
+from cqlbench.figures.pages import PAPER, drawing_style
 from cqlbench.inspection.drawings import draw_coverage, draw_histograms
 from cqlbench.inspection.health import Health
 from cqlbench.inspection.numbers import printed, short
 from cqlbench.inspection.pictures import STATES, action_rows, histogram_rows, state_rows
 from cqlbench.inspection.rules import RULES
-from cqlbench.report.pages import STYLE, embedded, environment
+from cqlbench.report.pages import STYLE, environment, points
+from cqlbench.tasks import score_of
 from cqlbench.writers import write_text
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ def write_page(health: Health, path: Path) -> None:
     """Writes the page to `path`."""
     templates = environment(printed_of=_printed_of, cell=_cell).overlay(loader=FileSystemLoader(Path(__file__).parent))
     dataset = health.dataset
+    mean_return = dataset.episode_returns.mean()
+    random, expert = dataset.reference_random, dataset.reference_expert
     numbers = {words: value for section in health.sections for words, value in section.numbers.items()}
     with drawing_style():
         figures = [
@@ -45,7 +49,8 @@ def write_page(health: Health, path: Path) -> None:
         style=STYLE.read_text(),
         health=health,
         dataset=dataset,
-        mean_return=short(dataset.episode_returns.mean()),
+        mean_return=short(mean_return),
+        mean_score=None if random is None or expert is None else points(score_of(mean_return, random, expert)),
         figures=figures,
         rules=RULES,
         numbers=numbers,
@@ -55,9 +60,12 @@ def write_page(health: Health, path: Path) -> None:
 
 
 def _picture(figure: Figure, title: str, reading: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        save_figure(figure, Path(folder), "figure")
-        source = embedded(Path(folder) / "figure.svg", "image/svg+xml")
+    import matplotlib.pyplot as plt
+
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Title": title, "Date": None})
+    plt.close(figure)
+    source = f"data:image/svg+xml;base64,{base64.b64encode(drawn.getvalue()).decode()}"
     return {"source": source, "title": title, "reading": reading}
 
 

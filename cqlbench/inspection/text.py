@@ -22,7 +22,8 @@ def text(health: Health) -> str:
 
 
 def _lines(health: Health) -> Iterator[str]:
-    yield f"{health.dataset.id}: {health.verdict}"
+    yield health.dataset.id
+    yield f"{health.verdict}."
     for severity in SEVERITIES:
         for finding in health.findings:
             if finding.severity == severity:
