@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from cqlbench.datasets import from_d3rlpy, from_d4rl, from_logs, from_minari, store
 from cqlbench.datasets.foreign import Origin, build
-from cqlbench.datasets.guard import open_hdf5
+from cqlbench.datasets.guard import one_line, open_hdf5, quoted
 from cqlbench.datasets.kinds import parse_id
 from cqlbench.datasets.minari_root import minari_folder
 from cqlbench.datasets.offline import OfflineDataset, Recording
@@ -21,6 +22,7 @@ HDF5_SUFFIXES = (".hdf5", ".h5")
 # What FILE.yaml may say beside a file.
 _NUMBERS = ("action_limit", "reference_random", "reference_expert")
 _COUNTS = ("episode_limit", "discrete_actions")
+_DESCRIPTION_BYTES = 100_000
 DESCRIPTION_KEYS = ("columns", "task", *_NUMBERS, *_COUNTS)
 
 
@@ -123,22 +125,37 @@ def _read_file(path: Path) -> tuple[Recording, Origin]:
     return from_d3rlpy.read(path, origin) if replay_buffer else from_d4rl.read(path, origin)
 
 
+def _plain_yaml(path: Path) -> Any:
+    """What a YAML file says. Raises ValueError for one of a size that no description has, and for one that refers to
+    its own parts, which may say billions of words in a few lines."""
+    if path.stat().st_size > _DESCRIPTION_BYTES:
+        raise ValueError(f"it has more than {_DESCRIPTION_BYTES:,} bytes")
+    text = path.read_text(encoding="utf-8")
+    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+        raise ValueError("it has aliases")
+    return yaml.safe_load(text)
+
+
 def _described(path: Path) -> tuple[Origin, from_logs.Columns]:
     """What `PATH.yaml` says of the file: its columns, bounds, references, task. Raises UserError for anything else."""
     beside = path.with_name(path.name + ".yaml")
     try:
-        said = yaml.safe_load(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{beside} is not YAML ({' '.join(str(error).split())}).") from error
+        said = _plain_yaml(beside) if beside.is_file() else {}
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{beside} is not YAML that is read here ({one_line(' '.join(str(error).split()))})."
+        ) from error
     if not isinstance(said, dict):
         raise UserError(f"{beside} must be a mapping with keys of {', '.join(DESCRIPTION_KEYS)}.")
 
     def refuse(key: str, allowed: str) -> UserError:
-        return UserError(f"{beside}: {key}: {said.get(key)!r} is not allowed; it must be {allowed}.")
+        return UserError(f"{beside}: {key}: {quoted(said.get(key))} is not allowed; it must be {allowed}.")
 
     for key, value in said.items():
         if key not in DESCRIPTION_KEYS:
-            raise UserError(f"{beside}: {key}: no such key; the allowed ones are {', '.join(DESCRIPTION_KEYS)}.")
+            raise UserError(
+                f"{beside}: {one_line(str(key))}: no such key; the allowed ones are {', '.join(DESCRIPTION_KEYS)}."
+            )
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if key in _NUMBERS and not number:
             raise refuse(key, "a number")
@@ -161,6 +178,8 @@ def _described(path: Path) -> tuple[Origin, from_logs.Columns]:
         raise UserError(
             f"{beside}: columns: HDF5 files are read in D4RL's or d3rlpy's layout; store .npz for another one."
         )
+    if not isinstance(said.get("task", ""), str):
+        raise refuse("task", "a name")
     task = find_task(said["task"]) if "task" in said else None
     references = None
     if "reference_random" in said:
