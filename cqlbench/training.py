@@ -59,7 +59,8 @@ class Replay:
         table = torch.empty(self.size, sum(self.widths))
         for start in range(0, self.size, TRANSITIONS_PER_PIECE):
             piece = slice(start, start + TRANSITIONS_PER_PIECE)
-            np.concatenate(_columns(dataset, normaliser, piece), axis=1, out=table[piece].numpy())
+            rows = (getattr(dataset, name)[piece] for name in _FIELDS)
+            np.concatenate(_columns(normaliser, *rows), axis=1, out=table[piece].numpy())
         self.table = table.to(device)
         self.stream = ("batches", dataset.id)
 
@@ -111,7 +112,7 @@ class BufferedReplay(Replay):
         self.held = (-1, 0)
         if dataset.file:
             # What loading has looked at.
-            dataset.file.release(dataset.file.arrays, 0, len(dataset.rewards))
+            dataset.file.release()
 
     def prepare(self, seed: int, draw: int, transitions: int) -> None:
         """Block number n stands in place n modulo `blocks`: a function of (dataset, seed, draw) alone."""
@@ -119,21 +120,23 @@ class BufferedReplay(Replay):
         end = self.blocks + draw * incoming
         have = self.held[1] if self.held[0] == seed and self.held[1] <= end else 0
         for number in range(max(have, end - self.blocks), end):
-            start, place = self._start(seed, number), number % self.blocks * TRANSITIONS_PER_BLOCK
-            rows: slice | np.ndarray = slice(start, start + TRANSITIONS_PER_BLOCK)
-            if start + TRANSITIONS_PER_BLOCK > len(self.dataset.rewards):
-                rows = np.arange(start, start + TRANSITIONS_PER_BLOCK) % len(self.dataset.rewards)
-            block = np.concatenate(_columns(self.dataset, self.normaliser, rows), axis=1)
+            place = number % self.blocks * TRANSITIONS_PER_BLOCK
+            block = self._block(self._start(seed, number))
             self.table[place : place + TRANSITIONS_PER_BLOCK] = torch.from_numpy(block)
-            if self.dataset.file:
-                self.dataset.file.release(_FIELDS, start, TRANSITIONS_PER_BLOCK)
         self.held = (seed, end)
         if self.dataset.file:
-            for number in range(end, end + incoming):
-                self.dataset.file.expect(_FIELDS, self._start(seed, number), TRANSITIONS_PER_BLOCK)
+            for start in (self._start(seed, number) for number in range(end, end + incoming)):
+                self.dataset.file.expect(_FIELDS, start, start + TRANSITIONS_PER_BLOCK)
+
+    def _block(self, start: int) -> np.ndarray:
+        """The rows of the table from this transition on; after the last transition comes the first."""
+        end, size = start + TRANSITIONS_PER_BLOCK, len(self.dataset.rewards)
+        parts = [(start, end)] if end <= size else [(start, size), (0, end - size)]
+        rows = [[self.dataset.rows(name, *part) for name in _FIELDS] for part in parts]
+        return np.concatenate([np.concatenate(_columns(self.normaliser, *part), axis=1) for part in rows])
 
     def _start(self, seed: int, number: int) -> int:
-        """The first transition of block number `number`; a block goes on from the last transition to the first."""
+        """The first transition of block number `number`."""
         transitions = len(self.dataset.rewards)
         whole, within = divmod(number, transitions // TRANSITIONS_PER_BLOCK)
         phase, order = _pass(self.dataset.id, transitions, seed, whole)
@@ -161,14 +164,21 @@ def _widths(dataset: OfflineDataset) -> list[int]:
     return [observation_size, action_size, 1, observation_size, 1]
 
 
-def _columns(dataset: OfflineDataset, normaliser: Normaliser, rows: slice | np.ndarray) -> list[np.ndarray]:
-    """The columns of a replay's table for these rows of the dataset."""
+def _columns(
+    normaliser: Normaliser,
+    observations: np.ndarray,
+    actions: np.ndarray,
+    rewards: np.ndarray,
+    next_observations: np.ndarray,
+    terminals: np.ndarray,
+) -> list[np.ndarray]:
+    """The columns of a replay's table for these rows of a dataset's fields."""
     return [
-        normaliser.observations(dataset.observations[rows]),
-        normaliser.actions_from_simulator(dataset.actions[rows]),
-        normaliser.rewards(dataset.rewards[rows])[:, None],
-        normaliser.observations(dataset.next_observations[rows]),
-        dataset.terminals[rows, None],
+        normaliser.observations(observations),
+        normaliser.actions_from_simulator(actions),
+        normaliser.rewards(rewards)[:, None],
+        normaliser.observations(next_observations),
+        terminals[:, None],
     ]
 
 

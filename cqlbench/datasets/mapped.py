@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -45,24 +45,31 @@ class MappedFile:
         lengths = np.frombuffer(self.map, "<u2", 2, start + 26)
         return start + 30 + int(lengths.sum())
 
-    def expect(self, names: Iterable[str], start: int, rows: int) -> None:
+    def expect(self, names: Iterable[str], start: int, stop: int) -> None:
         """These rows will soon be read: the system fetches them while others are worked on, without a thread here."""
-        for first, length in self._ranges(names, start, rows):
-            self.map.madvise(mmap.MADV_WILLNEED, first, length)
-
-    def release(self, names: Iterable[str], start: int, rows: int) -> None:
-        """These rows will not soon be read again: they leave the memory, the system's cache of the file too."""
-        for first, length in self._ranges(names, start, rows):
-            self.map.madvise(mmap.MADV_DONTNEED, first, length)
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(self.file.fileno(), first, length, os.POSIX_FADV_DONTNEED)
-
-    def _ranges(self, names: Iterable[str], start: int, rows: int) -> Iterator[tuple[int, int]]:
-        """(first byte, bytes) of whole pages that hold these rows; what lies beyond the last row is left out."""
         for name in names:
-            offset, width = self.places[name]
-            first = offset + start * width
-            last = offset + min(start + rows, len(self.arrays[name])) * width
+            first, length = self._range(name, start, stop)
             page = first - first % mmap.PAGESIZE
-            if last > page:
-                yield page, last - page
+            self.map.madvise(mmap.MADV_WILLNEED, page, first + length - page)
+
+    def read(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop of an array, in memory. They leave the system's cache of the file: they will not be read
+        again before much else has been."""
+        array, (first, length) = self.arrays[name], self._range(name, start, stop)
+        content = os.pread(self.file.fileno(), length, first)
+        self._forget(first, length)
+        return np.frombuffer(content, array.dtype).reshape(-1, *array.shape[1:])
+
+    def release(self) -> None:
+        """What has been looked at leaves the memory, the system's cache of the file too."""
+        self.map.madvise(mmap.MADV_DONTNEED)
+        self._forget(0, 0)  # from the start to the end
+
+    def _forget(self, first: int, length: int) -> None:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.file.fileno(), first, length, os.POSIX_FADV_DONTNEED)
+
+    def _range(self, name: str, start: int, stop: int) -> tuple[int, int]:
+        """(first byte, bytes)"""
+        offset, width = self.places[name]
+        return offset + start * width, (min(stop, len(self.arrays[name])) - start) * width

@@ -63,6 +63,10 @@ class OfflineDataset:
         arrays = {name: getattr(self, name)[indices] for name in _HASHED}
         return dataclasses.replace(self, **arrays, episode_lengths=np.ones(len(indices), np.int64), file=None)
 
+    def rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop of an array; of a mapped dataset a copy of them in memory."""
+        return self.file.read(name, start, stop) if self.file else getattr(self, name)[start:stop]
+
     def observation_std(self, dtype: type[np.floating]) -> np.ndarray:
         """Standard deviation of each coordinate of the observations, (O,), computed in `dtype`."""
         if self.file is None:
