@@ -61,7 +61,8 @@ def estimate(
 
     from cqlbench.datasets import load
     from cqlbench.estimates.fqe import Settings
-    from cqlbench.estimates.measures import COLUMNS, HeldOut, estimate_run
+    from cqlbench.estimates.measures import HeldOut, estimate_run
+    from cqlbench.estimates.tables import COLUMNS
     from cqlbench.scores import write_table
 
     datasets = results / "datasets"
@@ -90,7 +91,7 @@ def estimates(
     of Hopper's runs against it.
     """
     from cqlbench.estimates.expectations import judge
-    from cqlbench.estimates.markdown import SUMMARY, render
+    from cqlbench.estimates.printed import SUMMARY, markdown
     from cqlbench.estimates.tables import ESTIMATES, collect, summarise
     from cqlbench.scores import write_table
     from cqlbench.statistics import FOLDER
@@ -103,7 +104,7 @@ def estimates(
     write_table(table, folder / ESTIMATES)
     summary = summarise(table)
     write_table(summary, folder / FOLDER / ESTIMATES)
-    write_text(folder / SUMMARY, render(summary) + "\n")
+    write_text(folder / SUMMARY, markdown(summary) + "\n")
     verdicts = judge(table)
     if (verdicts["verdict"] != "undecided").any():
         write_table(verdicts, folder / "estimate-expectations.csv")

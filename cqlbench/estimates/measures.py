@@ -16,6 +16,7 @@ from cqlbench.datasets import OfflineDataset, load
 from cqlbench.diagnostics import ACTIONS_PER_STATE, has_value, horizon
 from cqlbench.errors import UserError
 from cqlbench.estimates.fqe import Policy, Settings, fit
+from cqlbench.estimates.tables import COLUMNS
 from cqlbench.execution import Trained, load_trained
 from cqlbench.losses import soft_maximum
 from cqlbench.networks.critic import CriticEnsemble
@@ -27,14 +28,6 @@ from cqlbench.training import make_replay
 TRANSITIONS = 10_000
 # Initial states of the simulator from which the truth is measured.
 TRUE_STATES = 32
-# What is measured on the training data and, once more, on held-out ones.
-ON_DATA = ("td_error", "conservative_gap", "fqe_td_error")
-COLUMNS = [
-    "dataset", "algorithm", "config_hash", "seed", "status", "dataset_hash", "policy", "discount", "initial_states",
-    "predicted_value", "fqe_value", "lowest_possible", "highest_possible", "fqe_impossible", "fqe_updates", *ON_DATA,
-    "held_out", "held_out_hash",
-    *(f"held_out_{measure}" for measure in ON_DATA), "true_states", "true_value", "true_standard_error",
-]  # fmt: skip
 
 
 class HeldOut(NamedTuple):

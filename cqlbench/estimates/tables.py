@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from cqlbench.errors import UserError
-from cqlbench.estimates.measures import COLUMNS, ON_DATA
 from cqlbench.runs import Run
 from cqlbench.scores import read_table
 from cqlbench.suites import Suite
@@ -15,6 +14,14 @@ from cqlbench.suites import Suite
 ESTIMATES = "estimates.csv"
 # Below a suite's folder: one table per run.
 FOLDER = "estimates"
+# What is measured on the training data and, once more, on held-out ones.
+ON_DATA = ("td_error", "conservative_gap", "fqe_td_error")
+COLUMNS = [
+    "dataset", "algorithm", "config_hash", "seed", "status", "dataset_hash", "policy", "discount", "initial_states",
+    "predicted_value", "fqe_value", "lowest_possible", "highest_possible", "fqe_impossible", "fqe_updates", *ON_DATA,
+    "held_out", "held_out_hash",
+    *(f"held_out_{measure}" for measure in ON_DATA), "true_states", "true_value", "true_standard_error",
+]  # fmt: skip
 METHOD_COLUMNS = ["method", "family", "headline"]
 MEASURES = [
     "predicted_value", "fqe_value", "fqe_impossible", "true_value", *ON_DATA,

@@ -11,9 +11,8 @@ import pytest
 from cqlbench.errors import UserError
 from cqlbench.estimates.expectations import DECLARED, judge
 from cqlbench.estimates.figure import draw_figure
-from cqlbench.estimates.markdown import render
-from cqlbench.estimates.measures import COLUMNS
-from cqlbench.estimates.tables import ESTIMATES, MEASURES, collect, run_table, summarise
+from cqlbench.estimates.printed import markdown
+from cqlbench.estimates.tables import COLUMNS, ESTIMATES, MEASURES, collect, run_table, summarise
 from cqlbench.scores import write_table
 from cqlbench.suites import Suite, load_suite
 
@@ -96,7 +95,7 @@ def test_an_expectation_holds_for_every_seed_or_fails(suite, tmp_path):
 
 def test_a_table_names_what_there_is(suite, tmp_path):
     write_rows(suite, tmp_path, fqe_impossible=1)
-    lines = render(summarise(collect(suite, tmp_path))).splitlines()
+    lines = markdown(summarise(collect(suite, tmp_path))).splitlines()
     assert "| dataset | method | by its own critic | by fitted Q evaluation | of these impossible | in truth |" in lines
     assert "| hopper/medium-v0 | CQL | 60 to 80 | 190 to 300 | – | 200 |" in lines
     assert "| hopper/medium-v0 | SAC | 9,000 to 700,000 | 301 to 400,000 | 1 of 1 | 200 |" in lines

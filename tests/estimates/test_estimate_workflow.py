@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 ROOT = Path(__file__).parents[2]
 SUITE = """
@@ -32,6 +33,7 @@ def call(folder: Path, *words: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_logs_are_split_trained_on_and_estimated(tmp_path):
     rng = np.random.default_rng(0)
     sizes = {"observations": (200, 3), "actions": (200, 2), "rewards": (200,), "next_observations": (200, 3)}

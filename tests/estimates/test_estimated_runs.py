@@ -17,7 +17,8 @@ from cqlbench.diagnostics import horizon
 from cqlbench.errors import UserError
 from cqlbench.estimates.fqe import Settings
 from cqlbench.estimates.held_out import HELD_OUT, KEPT, set_apart
-from cqlbench.estimates.measures import COLUMNS, HeldOut, estimate_run, possible_values
+from cqlbench.estimates.measures import HeldOut, estimate_run, possible_values
+from cqlbench.estimates.tables import COLUMNS
 from cqlbench.execution import Unwatched, execute
 from cqlbench.runs import Protocol, make_run
 
