@@ -66,6 +66,8 @@ def drawing_style(page: Page = PAPER) -> Iterator[None]:
             "axes.labelsize": page.font,
             "xtick.labelsize": page.ticks,
             "ytick.labelsize": page.ticks,
+            "figure.constrained_layout.h_pad": page.font / 192,
+            "figure.constrained_layout.w_pad": page.font / 192,
             "legend.fontsize": page.font,
             "legend.frameon": False,
             "legend.handlelength": 2.2,

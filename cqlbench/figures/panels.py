@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -184,7 +184,7 @@ def few_ticks(panel: Axes, direction: Direction) -> None:
 
 
 def value_axis(panel: Axes, direction: Direction, linear: float = 1.0) -> None:
-    """A logarithmic axis on both sides of zero, linear to +-`linear`; with more numbers where the values lie close."""
+    """A logarithmic axis on both sides of zero, linear to +-`linear`, with as many round numbers as have room."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axis, most = _axis(panel, direction), _most(panel, direction, 0.32 if direction == "x" else 0.2)
@@ -192,23 +192,31 @@ def value_axis(panel: Axes, direction: Direction, linear: float = 1.0) -> None:
         panel.set_xscale("symlog", linthresh=linear)
     else:
         panel.set_yscale("symlog", linthresh=linear)
-    low, high = panel.get_xlim() if direction == "x" else panel.get_ylim()
-    axis.set_major_locator(FixedLocator(symlog_ticks(low, high, linear, most)))
+    limits = panel.get_xlim() if direction == "x" else panel.get_ylim()
+    low, high = axis.get_transform().transform(np.array(limits))
+    for ticks in _round_numbers(*limits, linear, most):
+        places = (axis.get_transform().transform(np.array(ticks)) - low) / (high - low)
+        if len(ticks) > 1 and np.diff(places).min() * most >= 1:
+            break
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(_power))
 
 
-def symlog_ticks(low: float, high: float, linear: float, most: int) -> list[float]:
-    """At most about `most` round numbers from `low` to `high`: zero, powers of ten from `linear` on, and where these
-    are few, twice and five times them."""
-    for factors in ([1, 2, 5], [1]):
-        sizes = [factor * linear * 10.0**power for power in range(12) for factor in factors]
-        ticks = [tick for tick in [*(-size for size in reversed(sizes)), 0.0, *sizes] if low <= tick <= high]
-        if len(ticks) <= most:
-            return ticks
-    middle = ticks.index(0.0) if 0.0 in ticks else 0
-    stride = -(-len(ticks) // most)
-    return [tick for place, tick in enumerate(ticks) if (place - middle) % stride == 0]
+def _round_numbers(low: float, high: float, linear: float, most: int) -> Iterator[list[float]]:
+    """Ever fewer numbers from `low` to `high`: zero and multiples of powers of ten, where these are many enough."""
+    from matplotlib.ticker import MaxNLocator
+
+    powers = linear * 10.0 ** np.arange(12)
+    for factors, stride in (((1, 1.5, 2, 3, 5, 7), 1), ((1, 2, 5), 1), ((1, 3), 1), *(((1,), n) for n in range(1, 12))):
+        sizes = np.outer(powers[stride - 1 :: stride], factors).ravel()
+        ticks = np.concatenate([-sizes[::-1], [0], sizes])
+        shown = [float(tick) for tick in ticks[(low <= ticks) & (ticks <= high)]]
+        if len(shown) < 2:
+            # The numbers lie close together: any round ones.
+            break
+        yield shown
+    yield [float(tick) for tick in MaxNLocator(most).tick_values(low, high) if low <= tick <= high]
 
 
 def _power(value: float, _: Any = None) -> str:
