@@ -9,6 +9,7 @@ import pandas as pd
 
 # A number is a share, printed as a percentage, where its words say so.
 SHARE = "share of"
+LEAST = 0.0001
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ def printed(words: str, value: float) -> str:
     """A number as it is printed: a share as a percentage, counts whole, others with three significant digits."""
     if words.startswith(SHARE):
         return f"{100 * value:.3g} %"
+    # Smaller ones are rounding, which differs between machines.
+    if 0 < value < LEAST:
+        return f"below {LEAST:g}"
     return short(value)
 
 
