@@ -189,4 +189,4 @@ def test_the_walk_through_is_the_one_that_was_measured():
     assert comparison.markdown(read_table(folder / "walk-through.csv")) in page
     for row in pd.read_csv(folder / "walk-through-times.csv").itertuples():
         command, _, further = str(row.command).partition(", ")
-        assert f"| `{command}`{', ' * bool(further)}{further} | {row.seconds} |" in page
+        assert f"| `{command}`{', ' * bool(further)}{further} | {row.seconds} | {row.cpu_seconds} |" in page
