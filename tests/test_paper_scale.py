@@ -17,7 +17,9 @@ import pytest
 import yaml
 
 from cqlbench import costs
+from cqlbench.datasets import load
 from cqlbench.datasets.sources import why_missing
+from cqlbench.inspection.simulator import simulator
 from cqlbench.published.lookup import describe, find_published
 from cqlbench.suites import load_suite
 
@@ -158,6 +160,30 @@ def test_the_page_s_own_suite_is_one_whose_runs_are_also_those_of_d4rl(tmp_path:
     shared = {run for _, run in load_suite(suite_file("d4rl")).runs()}
     check = [run for _, run in load_suite(tmp_path / "check.yaml").runs()]
     assert len(check) == 30 and set(check) <= shared
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_inspection_tells_the_body_of_another_version(tmp_path: Path) -> None:
+    def share_otherwise(env_id: str) -> float:
+        env = gymnasium.make(env_id)
+        env.action_space.seed(0)
+        observation, _ = env.reset(seed=0)
+        steps = []
+        for _ in range(1000):
+            action = env.action_space.sample()
+            following, reward, terminated, truncated, _ = env.step(action)
+            steps.append((observation, action, reward, following, terminated, truncated))
+            observation = env.reset()[0] if terminated or truncated else following
+        path = tmp_path / env_id / "d4rl" / "walker2d_medium-v2.hdf5"
+        path.parent.mkdir(parents=True)
+        names = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
+        with h5py.File(path, "w") as file:
+            for name, column in zip(names, zip(*steps, strict=True), strict=True):
+                file[name] = np.array(column).astype(bool if name in ("terminals", "timeouts") else np.float32)
+        found = simulator(load("d4rl:walker2d-medium-v2", tmp_path / env_id), seed=0)
+        return found.numbers["share of tried steps that come out otherwise"]
+
+    assert share_otherwise("Walker2d-v4") == 0 < share_otherwise("Walker2d-v5")
 
 
 @pytest.mark.slow
