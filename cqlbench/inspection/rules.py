@@ -94,7 +94,7 @@ RULES = [
         DOUBTFUL, "episodes", BELOW, 10,
         "There are few episodes: their returns have no distribution, and estimates from initial states rest on as few "
         "starts.",
-        "with fewer than 10, a mean's 95 % interval is wider than its standard deviation",
+        "with fewer than 10, the 95 % interval of a mean is wider than 1.5 standard deviations",
     ),
     Rule(
         DOUBTFUL, "share of a column's distinct values that 32 bits lose", FROM, 0.5,
@@ -152,18 +152,18 @@ RULES = [
     Rule(
         FATAL, "share of observation columns that are constant", FROM, 1,
         "No observation ever changes: a policy cannot tell one state from another.",
-        "nothing varies",
+        "then nothing varies",
     ),
     Rule(
         GOOD_TO_KNOW, "share of observation columns that are constant", ABOVE, 0,
         "Some observation columns never change: they tell a policy nothing, and where they change in use it has never "
         "seen it.",
-        "any",
+        "one is enough to say so",
     ),
     Rule(
         GOOD_TO_KNOW, "observation columns that repeat another", ABOVE, 0,
         "Some observation columns say the same as another one: nothing breaks, the network is wider than it need be.",
-        "any",
+        "one is enough to say so",
     ),
     Rule(
         DOUBTFUL, "largest distance of an observation from its column's mean, in standard deviations", ABOVE, 20,
@@ -186,7 +186,7 @@ RULES = [
         DOUBTFUL, "share of actions outside the bounds", ABOVE, 0,
         "Some actions lie outside the bounds: a policy cannot take them, and the critic learns values of them that it "
         "is never asked for. Clip them, or say the true action_limit.",
-        "any: the simulator would have clipped them",
+        "one is enough to say so: the simulator would have clipped it",
     ),
     Rule(
         DOUBTFUL, "share of action coordinates at a bound", FROM, 0.25,
@@ -204,12 +204,12 @@ RULES = [
     Rule(
         FATAL, "share of action columns that are constant", FROM, 1,
         "Every action is the same one: the data do not say what any other would do.",
-        "nothing varies",
+        "then nothing varies",
     ),
     Rule(
         DOUBTFUL, "share of action columns that are constant", ABOVE, 0,
         "Some action columns never change: what any other value of them would do is not in the data.",
-        "any",
+        "one is enough to say so",
     ),
     Rule(
         DOUBTFUL, "distinct actions", UP_TO, 32,
@@ -220,13 +220,13 @@ RULES = [
         GOOD_TO_KNOW, "choices", ABOVE, 0,
         "Actions are choices, loaded as one column each: behaviour cloning trains on them, the actor-critic methods "
         "are made for quantities.",
-        "any",
+        "one is enough to say so",
     ),
     # Rewards.
     Rule(
         FATAL, "standard deviation of rewards, without any termination", UP_TO, 0,
         "Every step earns the same and nothing ever terminates: all policies are worth the same.",
-        "nothing to prefer",
+        "then there is nothing to prefer",
     ),
     Rule(
         DOUBTFUL, "share of rewards that are 0", FROM, 0.99,
@@ -271,12 +271,12 @@ RULES = [
     Rule(
         GOOD_TO_KNOW, "share of transitions that repeat another", ABOVE, 0,
         "Some transitions are in the data several times.",
-        "any",
+        "one is enough to say so",
     ),
     Rule(
         DOUBTFUL, "episodes that repeat another", ABOVE, 0,
         "Whole episodes are in the data several times: were files joined twice?",
-        "any: even one start with one policy differs by its noise",
+        "even one start with one policy differs by its noise",
     ),
     # Coverage.
     Rule(
@@ -317,11 +317,11 @@ RULES = [
     Rule(
         GOOD_TO_KNOW, "simulators", BELOW, 1,
         "There is no simulator for these data: a policy's worth can only be estimated, not measured.",
-        "none",
+        "without one there is nothing to act in",
     ),
     Rule(
         GOOD_TO_KNOW, "references", BELOW, 2,
         "No reference returns are known: there are returns and no scores.",
-        "a random and an expert policy's",
+        "a score needs that of a random and that of an expert policy",
     ),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,10 @@ def simulator(dataset: OfflineDataset, seed: int) -> Section:
         return Section("Environment", {"simulators": 0}, "No simulator for these data is known here.")
     import gymnasium
 
-    env = gymnasium.make(dataset.task.env_id)
+    with warnings.catch_warnings():
+        # D4RL's tasks have newer versions, which are others.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        env = gymnasium.make(dataset.task.env_id)
     change = _size(dataset.next_observations - dataset.observations)
     spread = float(dataset.rewards.std()) or 1.0
     # Of each step: how far it misses, and how far a second one from the same state is from it; its reward likewise.
@@ -75,7 +79,8 @@ def simulator(dataset: OfflineDataset, seed: int) -> Section:
 
 
 def _otherwise(errors: np.ndarray, noise: np.ndarray) -> float:
-    return float(np.mean(errors > max(MISSED, NOISE * float(np.median(noise)))))
+    # What is not a number is no hit.
+    return 1 - float(np.mean(errors <= max(MISSED, NOISE * float(np.median(noise)))))
 
 
 def _two_steps(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from small import WRITERS, describe_beside, steps, write, write_minari
+from small_logs import WRITERS, describe_beside, steps, write, write_minari
 
 from cqlbench.errors import UserError
 from cqlbench.inspection.health import inspect

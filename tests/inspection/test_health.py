@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import WRITERS, Arrays, describe_beside, steps, write, write_minari
+from small_logs import WRITERS, Arrays, describe_beside, steps, write, write_minari
 
 from cqlbench.datasets import OfflineDataset
 from cqlbench.inspection import measures

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small import WRITERS, describe_beside, steps, write, write_minari
+from small_logs import WRITERS, describe_beside, steps, write, write_minari
 
 from cqlbench.errors import UserError
 from cqlbench.inspection.health import inspect

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import describe_beside, steps, write_csv
+from small_logs import describe_beside, steps, write_csv
 
 from cqlbench.inspection.health import inspect
 from cqlbench.inspection.rules import RULES

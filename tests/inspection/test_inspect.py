@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from small import steps, write
+from small_logs import steps, write
 from typer.testing import CliRunner, Result
 
 from cqlbench.cli import datasets
