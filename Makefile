@@ -35,7 +35,7 @@ reference:
 	rm -rf results/reference/$(SUITE)
 	mkdir -p results/reference/$(SUITE)
 	cd $(firstword $(wildcard results/suites/$(SUITE) results/$(SUITE))) && \
-		cp -r $$(ls -d *.csv *.md statistics figures 2> /dev/null) $(CURDIR)/results/reference/$(SUITE)/
+		cp -r $$(ls -d *.csv *.md *.tex statistics figures 2> /dev/null) $(CURDIR)/results/reference/$(SUITE)/
 
 test: setup
 	$(BIN)/pytest
