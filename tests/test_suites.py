@@ -207,7 +207,9 @@ def test_a_suite_is_named_by_its_file_or_its_name(tmp_path, monkeypatch):
     assert find_suite_file("quick") == Path("workflow/config/quick.yaml")
     own = write(tmp_path, CONTENT)
     assert find_suite_file(str(own)) == own
-    with pytest.raises(UserError, match="'quik' is neither a file nor a suite's name; .* are .*choose-alpha, .*, smoke"):
+    with pytest.raises(
+        UserError, match="'quik' is neither a file nor a suite's name; .* are .*choose-alpha, .*, smoke"
+    ):
         find_suite_file("quik")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="'quick' is neither .* there is no workflow/config here"):
