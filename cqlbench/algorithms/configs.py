@@ -28,7 +28,7 @@ class MethodConfig:
     normalise_observations: bool = True
     # Train on this many transitions, drawn once from the dataset (smaller draws are part of larger ones); null: all.
     num_transitions: int | None = None
-    # Draw batches from so many transitions in memory, through which shuffled blocks of the dataset pass; null: from all.
+    # Draw batches from so many transitions in memory, through which the dataset's shuffled blocks pass; null: from all.
     buffer_transitions: int | None = None
     # Train on actions clipped to +- this, of at most 1.
     action_clip: float = 1.0
