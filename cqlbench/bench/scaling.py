@@ -61,10 +61,10 @@ def measure_scaling(
     rows = []
     with tempfile.TemporaryDirectory(prefix="cqlbench-") as folder:
         for size in sizes:
-            _in_own_process(store_synthetic, Path(folder), size)
+            in_own_process(store_synthetic, Path(folder), size)
             measured = []
             for _ in range(rounds):
-                measured.append(_in_own_process(measure_run, Path(folder), settings, updates))
+                measured.append(in_own_process(measure_run, Path(folder), settings, updates))
                 advance()
             rows.append(Row(size, *np.median(measured, axis=0).tolist()))
     return rows
@@ -114,7 +114,8 @@ def _peak_memory_mb() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def _in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns, run in a fresh process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 

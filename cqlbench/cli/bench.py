@@ -182,6 +182,39 @@ def scaling(
             save_figure(draw_scaling(rows), out, "scaling")
 
 
+@bench.command(epilog="Example: cqlbench bench memory --out results/bench")
+def memory(
+    algorithms: Annotated[str, typer.Option(help="Which of cql, sac and bc.")] = "cql,sac,bc",
+    hidden: Annotated[int, typer.Option(min=1, help="Units of each of the two hidden layers.")] = 64,
+    rounds: Rounds = 15,
+    batches: Annotated[int, typer.Option(min=2, help="Batches of each size of buffer.")] = 200,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the three tables and the figure.", show_default=False)
+    ] = None,
+) -> None:
+    """Measure a dataset larger than a run's memory: loading, updates from the disk, what is in a batch.
+
+    Updates in memory and from the disk, under a limit of the kernel's on the process, are taken in turn. Needs about
+    2 GB of temporary disk and, for the run in memory, 2 GB of memory; some minutes.
+    """
+    from cqlbench.bench.memory import BATCHES, LOADING, MEMORY, draw_memory, measure_memory, verdicts
+    from cqlbench.bench.tables import write_rows
+    from cqlbench.figures.pages import drawing_style, save_figure
+
+    names, _ = _chosen(algorithms, str(hidden))
+    with _bar(2 + len(names) * (rounds + 1)) as advance:
+        measured = measure_memory(names, hidden, rounds, batches, advance)
+    for sentence in verdicts(measured):
+        print(sentence)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write_rows(measured.loading, out / LOADING)
+        write_rows(measured.updates, out / MEMORY)
+        write_rows(measured.batches, out / BATCHES)
+        with drawing_style():
+            save_figure(draw_memory(measured), out, "memory")
+
+
 def _show(comparisons: list[Comparison]) -> None:
     from rich.console import Console
     from rich.table import Table
