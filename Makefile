@@ -37,11 +37,12 @@ reference:
 	cd $(firstword $(wildcard results/suites/$(SUITE) results/$(SUITE))) && \
 		cp -r $$(ls -d *.csv *.md *.tex statistics figures 2> /dev/null) $(CURDIR)/results/reference/$(SUITE)/
 
+# Files side by side, so that what a file makes once is made once.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 test-fast: setup
-	$(BIN)/pytest -m "not slow and not faults"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not faults"
 
 # Every fault many times over; `make test` has each of them in a short form. `make reference SUITE=faults` keeps its table.
 test-faults: setup

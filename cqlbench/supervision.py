@@ -36,8 +36,9 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
     signal.signal(signal.SIGTERM, _stop)
     # One that goes on from a checkpoint continues the log.
     with (folder / runs.LOG).open("a" if (folder / runs.CHECKPOINTS).is_dir() else "w") as log:
+        # A group of its own, to end all of it at once; not a session, which would have its own share of the processor.
         child = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent, start_new_session=True
+            command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent, process_group=0
         )
         try:
             code: int | None = child.wait(None if time_limit is None else 60 * time_limit)
