@@ -83,7 +83,7 @@ def _dataset_id(name: str) -> str:
     """An id as it is; a path as `file:PATH`."""
     path = Path(name)
     if path.is_dir():
-        raise UserError(f"{name} is a folder; name a file in it, or a Minari dataset by its id: minari:ID --root FOLDER.")
+        raise UserError(f"{name} is a folder; name a file in it, or a Minari dataset by its id, minari:ID.")
     looks_like_a_file = path.suffix in (*SUFFIXES, *HDF5_SUFFIXES) and not name.startswith("file:")
     return f"file:{name}" if looks_like_a_file or path.is_file() else name
 

@@ -203,6 +203,22 @@ def test_what_is_planted_is_found(tmp_path: Path, fault: str) -> None:
     assert health.fatal == any(severity == FATAL for severity, _ in expected.values())
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_no_pair_reaches_across_a_step_that_is_left_out(tmp_path: Path, stored: bool) -> None:
+    arrays = steps(2)
+    if not stored:
+        del arrays["next_observations"]
+    whole = inspect(str(write(tmp_path, "log.npz", arrays))).dataset
+    gap = arrays | {"observations": put(arrays["observations"], (4, 0), np.nan)}
+    left = inspect(str(write(tmp_path, "log.npz", gap))).dataset
+    # Where a step's next observation is that of the next row, the step before the gap goes too.
+    kept = np.delete(np.arange(len(whole.rewards)), [4] if stored else [3, 4])
+    for name in ("observations", "actions", "rewards", "next_observations", "terminals"):
+        np.testing.assert_array_equal(getattr(left, name), getattr(whole, name)[kept], err_msg=name)
+    before = 3 if stored else 2
+    assert left.truncations[before] == 1 and list(left.episode_lengths[:2]) == [before + 1, 3]
+
+
 def test_bounds_that_are_said_beside_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, "log.npz", steps())
     largest = np.abs(steps()["actions"]).max(1)
