@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 TOP = Path(__file__).parent.parent
+HEADING = re.compile("^#+ (.+)$", re.MULTILINE)
 PAGES = [TOP / "README.md", TOP / "results" / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 
 
@@ -48,6 +49,12 @@ def test_the_findings_table_of_safety_is_the_committed_one():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+    for target, place in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name} links {target}"
+            assert not place or place in places(page.parent / target if target else page), f"{page.name} links #{place}"
+
+
+def places(page: Path) -> list[str]:
+    """The names under which a page's headings are linked."""
+    return [re.sub(r"[^\w\- ]", "", line).replace(" ", "-") for line in HEADING.findall(page.read_text().lower())]
