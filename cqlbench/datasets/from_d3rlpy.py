@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cqlbench.datasets.foreign import Origin, check_shapes, join, read_flags
-from cqlbench.datasets.guard import has, open_hdf5, quoted, read_hdf5
+from cqlbench.datasets.guard import check_size, has, open_hdf5, quoted, read_hdf5
 from cqlbench.datasets.offline import Recording
 from cqlbench.errors import UserError
 
@@ -29,6 +29,7 @@ def read(path: Path, origin: Origin) -> tuple[Recording, Origin]:
     """The steps of every episode. Raises UserError as `read_hdf5` does, and for observations in several parts."""
     parts: dict[str, list[np.ndarray]] = {"observations": [], "actions": [], "rewards": []}
     terminals, ends = [], []
+    size = 0
     with open_hdf5(path) as file:
         count = read_hdf5(file, "num_episodes")
         if count.shape != () or count.dtype.kind not in "iu":
@@ -38,6 +39,9 @@ def read(path: Path, origin: Origin) -> tuple[Recording, Origin]:
                 raise UserError(f"{path}: observations are in several parts; join them into one vector first.")
             for name, arrays in parts.items():
                 arrays.append(read_hdf5(file, f"{name}_{episode}"))
+                size += arrays[-1].nbytes
+            # One array may stand under a thousand names.
+            check_size(str(path), size)
             check_shapes(f"{path}, episode {episode}", {name: arrays[-1] for name, arrays in parts.items()})
             last = np.zeros(len(parts["rewards"][-1]), bool)
             last[-1:] = True

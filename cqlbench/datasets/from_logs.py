@@ -114,7 +114,11 @@ def _numbered(path: Path, name: str, available: Mapping[str, object]) -> list[st
 
 
 def _read(path: Path, role: str, names: list[str], available: Mapping[str, Callable[[], np.ndarray]]) -> np.ndarray:
-    parts = [available[name]() for name in names]
+    parts, size = [], 0
+    for name in names:
+        parts.append(available[name]())
+        size += parts[-1].nbytes
+        check_size(f"{path}: {role}", size)
     for index, (name, part) in enumerate(zip(names, parts, strict=True)):
         if part.dtype.kind not in "biuf" and role != "episodes" and len(part):
             wrong = next((row for row, value in enumerate(part) if not _is_number(value)), None)

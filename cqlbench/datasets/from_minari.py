@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cqlbench.datasets.foreign import Origin, check_shapes, join, read_flags
-from cqlbench.datasets.guard import one_line, open_hdf5, quoted, read_hdf5
+from cqlbench.datasets.guard import check_size, one_line, open_hdf5, quoted, read_hdf5
 from cqlbench.datasets.offline import Recording
 from cqlbench.datasets.tables import mujoco_version
 from cqlbench.errors import UserError
@@ -41,6 +41,7 @@ def read(folder: Path) -> tuple[Recording, Origin]:
         raise UserError(f"{folder}: there are no episodes in it.")
     names = ("observations", "next_observations", "actions", "rewards", "terminals", "ends")
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    size = 0
     with open_hdf5(folder / "main_data.hdf5") as file:
         for episode in range(episodes):
             group = f"episode_{episode}"
@@ -66,6 +67,9 @@ def read(folder: Path) -> tuple[Recording, Origin]:
             ends[-1:] = True
             parts["ends"].append(ends)
             check_shapes(f"{place}: {group}", {name: values[-1] for name, values in parts.items()})
+            # One array may stand under a thousand names.
+            size += sum(values[-1].nbytes for values in parts.values())
+            check_size(place, size)
     return Recording(**{name: join(f"{place}: {name}", arrays) for name, arrays in parts.items()}), origin
 
 

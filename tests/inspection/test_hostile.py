@@ -243,3 +243,40 @@ def test_links_of_hdf5_in_a_circle(tmp_path: Path, kind: object) -> None:
     with h5py.File(path, "a") as file:
         file["rewards"] = kind
     assert "rewards is a link" in refusal(path)
+
+
+def test_what_is_small_by_parts_is_weighed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from cqlbench.datasets import guard
+
+    few, many = 10_000, 200
+    monkeypatch.setattr(guard.psutil, "virtual_memory", lambda: SimpleNamespace(available=20 * few * guard.COPIES))
+    flags = {"terminations": np.zeros(few, bool), "truncations": np.zeros(few, bool)}
+    # Every name leads to the same few numbers: the file is small.
+    with h5py.File(tmp_path / "log.h5", "w") as file:
+        file["columns"], file["num_episodes"] = 1, many
+        file["terminated_0"] = 0
+        for name in ("observations", "actions", "rewards"):
+            file[f"{name}_0"] = np.zeros((few, 1), np.float32)
+        for episode in range(1, many):
+            for name in ("observations", "actions", "rewards", "terminated"):
+                file[f"{name}_{episode}"] = file[f"{name}_0"]
+    assert "of numbers" in refusal(tmp_path / "log.h5")
+
+    write_minari(tmp_path / "root", "test/x-v0", steps(), monkeypatch)
+    data = tmp_path / "root/test/x-v0/data"
+    about = json.loads((data / "metadata.json").read_text())
+    (data / "metadata.json").write_text(json.dumps(about | {"total_episodes": many}))
+    sizes = {"observations": (few + 1, 2), "actions": (few, 2), "rewards": (few,)}
+    arrays = {name: np.zeros(size, np.float32) for name, size in sizes.items()} | flags
+    with h5py.File(data / "main_data.hdf5", "w") as file:
+        for name, array in arrays.items():
+            file[f"episode_0/{name}"] = array
+        for episode in range(1, many):
+            file[f"episode_{episode}"] = file["episode_0"]
+    assert "of numbers" in refusal("minari:test/x-v0", tmp_path / "root")
+
+    columns = {f"observations_{number}": np.zeros(few, np.float32) for number in range(many)}
+    np.savez_compressed(tmp_path / "log.npz", **columns, actions=np.zeros(few), rewards=np.zeros(few))
+    assert "log.npz: observations: " in refusal(tmp_path / "log.npz")
