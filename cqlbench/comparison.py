@@ -102,7 +102,7 @@ def summarise(table: pd.DataFrame, method: str, references: list[str]) -> list[s
         interval = "" if np.isnan(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
         sentences.append(
             f"Probability that a run of {_name(method)} beats one of {_name(reference)}: "
-            f"{row['probability']:.2f}{interval}."
+            f"{_number(row['probability'], 2)}{interval}."
         )
     return sentences
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def read_scores(path: Path, suite: Suite | None = None) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())}).") from error
     if missing := [column for column in REQUIRED if column not in table.columns]:
         raise UserError(

@@ -139,6 +139,9 @@ def test_summary_over_datasets(monkeypatch):
     assert chance.startswith("Probability that a run of mine beats one of CQL: 1.00 (")
     nothing = comparison.summarise(runs_table(mine={"a": [0.1]}, cql={"b": [0.2]}), "mine", ["cql"])
     assert nothing == ["No dataset has a score of every method: nothing can be said over all of them."]
+    # Each method has a score on both datasets, but "mine" no seed that has both.
+    crossed = runs_table(mine={"a": [0.1, np.nan], "b": [np.nan, 0.1]}, cql={"a": [0.2, 0.2], "b": [0.2, 0.2]})
+    assert "nan" not in " ".join(comparison.summarise(crossed, "mine", ["cql"]))
 
 
 def test_a_suites_runs_are_read_with_their_failures(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import subprocess
@@ -57,6 +58,13 @@ def test_a_missing_column_and_a_missing_file(tmp_path):
         read_scores(write(tmp_path, "d,mine,0", head="dataset,method,seed"))
     with pytest.raises(UserError, match="cannot be read"):
         read_scores(tmp_path / "none.csv")
+
+
+def test_a_compressed_file_that_ends_too_soon_is_refused(tmp_path):
+    path = tmp_path / "mine.csv.gz"
+    path.write_bytes(gzip.compress(write(tmp_path, *GOOD).read_bytes())[:30])
+    with pytest.raises(UserError, match="cannot be read as CSV"):
+        read_scores(path)
 
 
 @pytest.fixture(scope="module")
