@@ -51,7 +51,7 @@ def estimates(rows: pd.DataFrame, page: Page) -> Figure:
                 panel.plot(own[measure], [place + lift] * len(own), marker, color=colour, fillstyle=fill)
         panel.set_xscale("symlog", linthresh=100)
         set_rows(panel, row_names(page, [style.label(name, methods[name]) for name in names], page.width))
-        panel.set_xlabel("discounted return from initial states")
+        panel.set_xlabel("discounted value of initial states")
     first = next(iter(panels.values()))
     for (measure, name), (marker, fill) in zip(NAMES.items(), [*MARKERS.values(), ("|", "full")], strict=True):
         if rows[measure].notna().any():
