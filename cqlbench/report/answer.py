@@ -88,6 +88,10 @@ def find_answer(
     standings = _standings(table, runs, aggregates, matrices)
     inside = sorted((row for row in standings if not row.aside), key=lambda row: -row.score[0])
     outside = [row for row in standings if row.aside]
+    if not table["seeds"].any() and (runs["status"] == "done").any():
+        sentence = "No score of these methods is known, so nothing here says which one to trust."
+        limit = "A run has none without a simulator, or where nobody knows the returns that 0 and 100 stand for."
+        return Answer(sentence, [limit], [], outside, 0)
     if not inside:
         return Answer("None of these methods is to be trusted: each one is set aside.", [], [], outside, 0)
     first, *others = inside

@@ -11,11 +11,13 @@ import pandas as pd
 from cqlbench.accounting import COSTS, training_share
 from cqlbench.claims import CLAIMS, judge_claims
 from cqlbench.errors import UserError
+from cqlbench.estimates.printed import printed
+from cqlbench.estimates.tables import ESTIMATES
 from cqlbench.figures import FOLDER as FIGURES
 from cqlbench.figures import figure_names
 from cqlbench.report import sections
 from cqlbench.report.answer import find_answer
-from cqlbench.report.figure_texts import FIGURE_TEXTS, sweep_text
+from cqlbench.report.figure_texts import ESTIMATES_TEXT, FIGURE_TEXTS, FigureText, sweep_text
 from cqlbench.report.pages import (
     REPORT,
     SCRIPT,
@@ -77,7 +79,8 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
     write_text(folder / REFERENCES, bibliography(cited(scores, facts)))
 
     surroundings = sections.surroundings(runs, results)
-    figures = [_figure(folder, name) for name in figure_names(_axes(runs))]
+    figures = [_figure(folder, name, _text(name)) for name in figure_names(_axes(runs))]
+    estimates = folder / STATISTICS / ESTIMATES
     empty = _without_data(tables)
     valued = len(facts.datasets) <= FEW_DATASETS and table["predicted_value"].notna().any()
     first = "score-and-value" if valued else "aggregates"
@@ -94,6 +97,9 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
         other_settings=sections.cells(table, facts.datasets, headline=False),
         pairs=sections.pairs(comparisons, table),
         published=rows_of(tables["published"]),
+        estimates=printed(read_table(estimates)) if estimates.is_file() else [],
+        estimate_figure=_figure(folder, "estimates", ESTIMATES_TEXT) if estimates.is_file() else None,
+        scored=bool((table["seeds"] > 0).any()),
         measures=sections.measures(tables["diagnostics"], runs, facts.datasets),
         valueless=sections.valueless(table),
         safety=sections.safety(tables["safety"]),
@@ -133,11 +139,14 @@ def _without_data(tables: dict[str, pd.DataFrame]) -> list[str]:
     return of_values + ([] if (tables["safety"]["seeds"] > 0).any() else ["safety"])
 
 
-def _figure(folder: Path, name: str) -> dict[str, Any]:
+def _text(name: str) -> FigureText:
+    return sweep_text(name.removeprefix("sweep-")) if name.startswith("sweep-") else FIGURE_TEXTS[name]
+
+
+def _figure(folder: Path, name: str, text: FigureText) -> dict[str, Any]:
     path = folder / FIGURES / f"{name}.svg"
     if not path.is_file():
         raise UserError(f"{path} does not exist. Draw it first with `cqlbench figures {folder}`.")
-    text = sweep_text(name.removeprefix("sweep-")) if name.startswith("sweep-") else FIGURE_TEXTS[name]
     data = path.with_suffix(".csv")
     # In points, as matplotlib writes it.
     width = re.search(r'<svg [^>]*width="([0-9.]+)pt"', path.read_text(encoding="utf-8"))
@@ -153,5 +162,5 @@ def _figure(folder: Path, name: str) -> dict[str, Any]:
 
 def _table_names(folder: Path) -> list[str]:
     statistics = sorted(path.relative_to(folder).as_posix() for path in (folder / STATISTICS).glob("*.csv"))
-    optional = [name for name in (COMPARISON, CLAIMS, COSTS) if (folder / name).is_file()]
+    optional = [name for name in (COMPARISON, CLAIMS, COSTS, ESTIMATES) if (folder / name).is_file()]
     return [SCORES, RUNS, VALUES, TRAINING, EPISODES, *optional, *statistics]

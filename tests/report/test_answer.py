@@ -75,6 +75,14 @@ def test_methods_that_the_runs_do_not_tell_apart_are_named_together():
     assert "not told apart" in answer.numbers[2].detail and answer.limits[0] == "Told apart from it, below: SAC."
 
 
+def test_where_no_run_has_a_score_no_method_is_to_be_trusted():
+    finals = finals_of({"cql": (0.8, MODEST), "bc": (0.4, None)})
+    runs = finals.assign(status="done", reason=None, dataset_hash="0")
+    answer = answer_of(finals.iloc[:0], runs)
+    assert answer.sentence.startswith("No score of these methods is known") and "simulator" in answer.limits[0]
+    assert {row.aside for row in answer.standings} == {"no seed finished on every dataset compared"}
+
+
 def test_an_exploded_value_sets_aside_whatever_it_scores():
     answer = answer_of(finals_of({"sac": (0.9, EXPLODED), "cql": (0.8, MODEST), "bc": (0.4, None)}))
     assert (
