@@ -1,8 +1,8 @@
 """A dataset larger than the memory of a run: loading, updates from the disk under a limit, and what is in a batch.
 
-The limit is the kernel's on a process's own data (RLIMIT_DATA: heap and private pages, what cannot be given back); what
-it may keep of files beyond that, a replay gives back as it reads, so that every block comes from the disk. What a
-process imports is its own data too, so this module imports little and the rest where it is used.
+The limit is the kernel's on a process's own data (RLIMIT_DATA: heap and private pages, what cannot be given back), set
+once everything is imported, so that it is what the run itself may have. What a process keeps of files beyond that, a
+replay gives back as it reads, so that every block comes from the disk.
 """
 
 from __future__ import annotations
@@ -29,18 +29,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOADING, MEMORY, BATCHES = "loading.csv", "memory.csv", "batches.csv"
-LOADED = 1_000_000
+TRANSITIONS = 1_000_000
 # What loading so many may take.
 LOADING_SECONDS = 5
-TRANSITIONS = 3_000_000
-# Of the process's own data, torch's included.
-CAP_MB = 512
+# Of the process's own data, beyond that of what it imports; the dataset is half as large again.
+CAP_MB = 128
 BUFFER = 1 << 18
 # How many times as long an update from the disk may take.
 SLOWER = 1.2
 ALGORITHMS = ("cql", "sac", "bc")
 # Updates of a turn: about as long for each.
-UPDATES = {"cql": 128, "sac": 512, "bc": 2_048}
+UPDATES = {"cql": 128, "sac": 256, "bc": 1_024}
 BUFFERS = tuple(1 << power for power in range(14, 21))
 BATCH_SIZE = 256
 
@@ -65,7 +64,7 @@ class Updates(NamedTuple):
     cap_mb: int
     fits_in_memory: bool  # whether a run without a buffer can be started under the limit
     buffer_transitions: int
-    own_data_mb: float  # of the process from the disk
+    own_data_mb: float  # of the process from the disk, beyond that of its imports
     read_mb_per_1000_updates: float
     milliseconds_in_memory: float
     milliseconds_from_disk: float
@@ -113,13 +112,11 @@ def measure_memory(
     if sys.platform != "linux":
         raise UserError(f"bench memory limits a process as Linux does, and {sys.platform} does not; run it on Linux.")
     with tempfile.TemporaryDirectory(prefix="cqlbench-") as folder:
-        root = Path(folder, "million")
-        in_own_process(store_synthetic, root, LOADED)
+        root = Path(folder)
+        in_own_process(store_synthetic, root, TRANSITIONS)
+        advance()
         loading = measure_loading(root, rounds=3)
         in_batches = measure_batches(root, BUFFERS, batches)
-        advance()
-        root = Path(folder, "large")
-        in_own_process(store_synthetic, root, TRANSITIONS)
         advance()
         updates = [measure_updates(root, name, hidden, BUFFER, CAP_MB, rounds, advance) for name in algorithms]
     return Measured(loading, updates, in_batches)
@@ -209,11 +206,10 @@ def _training(root: Path, algorithm: str, settings: dict[str, Any], cap_mb: int 
 
 # The training of this process: its dataset, and what makes an update.
 _going_on: list[Any] = []
+_imported_mb = 0.0
 
 
 def _begin(root: Path, algorithm: str, settings: dict[str, Any], cap_mb: int | None) -> None:
-    if cap_mb is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (cap_mb << 20, cap_mb << 20))
     import torch
 
     from cqlbench.datasets import load
@@ -223,6 +219,11 @@ def _begin(root: Path, algorithm: str, settings: dict[str, Any], cap_mb: int | N
     from cqlbench.training import make_replay
 
     prepare_process()
+    global _imported_mb
+    _imported_mb = _own_data_mb()
+    if cap_mb is not None:
+        limit = round(_imported_mb + cap_mb) << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     run, device = make_run(DATASET, algorithm, settings, Protocol(), 0), torch.device("cpu")
     dataset = load(run.dataset, root, mapped=run.config.buffer_transitions is not None)
     replay = make_replay(dataset, Normaliser.for_dataset(dataset, run.config), device, run.config.buffer_transitions)
@@ -243,7 +244,7 @@ def _take_turn(updates: int) -> _Turn:
         1000 * seconds / updates,
         1000 * processor / updates,
         (_read_bytes() - read) / 2**20,
-        _kernel_says("/proc/self/status", "VmData:") / 2**10,
+        _own_data_mb() - _imported_mb,
     )
 
 
@@ -258,6 +259,10 @@ def _fits(root: Path, algorithm: str, hidden: int, cap_mb: int) -> bool:
             raise
         return False
     return True
+
+
+def _own_data_mb() -> float:
+    return _kernel_says("/proc/self/status", "VmData:") / 2**10
 
 
 def _read_bytes() -> int:
@@ -325,8 +330,8 @@ def verdicts(measured: Measured) -> list[str]:
     for updates in measured.updates:
         alone = "does" if updates.fits_in_memory else "does not"
         sentences.append(
-            f"{updates.transitions:,} transitions, {updates.dataset_mb:.0f} MB; own data of the process limited to "
-            f"{updates.cap_mb} MB, of which it has {updates.own_data_mb:.0f}; without a buffer it {alone} start"
+            f"{updates.transitions:,} transitions, {updates.dataset_mb:.0f} MB; limited to {updates.cap_mb} MB, the "
+            f"run has {updates.own_data_mb:.0f}; without a buffer it {alone} start"
         )
         sentences.append(str(updates.verdict))
     return sentences

@@ -195,7 +195,7 @@ def memory(
     """Measure a dataset larger than a run's memory: loading, updates from the disk, what is in a batch.
 
     Updates in memory and from the disk, under a limit of the kernel's on the process, are taken in turn. Needs about
-    2 GB of temporary disk and, for the run in memory, 2 GB of memory; some minutes.
+    500 MB of temporary disk; some minutes.
     """
     from cqlbench.bench.memory import BATCHES, LOADING, MEMORY, draw_memory, measure_memory, verdicts
     from cqlbench.bench.tables import write_rows
