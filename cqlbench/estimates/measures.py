@@ -57,10 +57,12 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
     Raises UserError where the run has not finished, its data are not there or are not those it was trained on, or
     held-out data are of another shape.
     """
+    row: dict[str, Any] = {"status": _status(folder)}
+    if row["status"] != runs.DONE and not (folder / runs.CONFIG).is_file():
+        return _complete(row)  # it failed before it had said what it is
     run = runs.read_run(folder)
     config = run.config
-    row: dict[str, Any] = {"dataset": run.dataset, "algorithm": run.algorithm, "config_hash": run.config_hash}
-    row |= {"seed": run.seed, "status": _status(folder)}
+    row |= {"dataset": run.dataset, "algorithm": run.algorithm, "config_hash": run.config_hash, "seed": run.seed}
     if row["status"] != runs.DONE:
         return _complete(row)
     trained = load_trained(folder)

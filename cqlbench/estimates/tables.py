@@ -44,7 +44,9 @@ def collect(suite: Suite, folder: Path) -> pd.DataFrame:
     rows = []
     for method, run in suite.runs():
         table = read_table(run_table(folder, run), "`cqlbench estimate`")
-        rows.append(table.assign(method=method.label, family=method.family, headline=method.headline))
+        # A run that failed at once has not said what it is.
+        known = {"dataset": run.dataset, "algorithm": run.algorithm, "config_hash": run.config_hash, "seed": run.seed}
+        rows.append(table.assign(**known, method=method.label, family=method.family, headline=method.headline))
     estimates = pd.concat(rows, ignore_index=True)
     for dataset, group in estimates[estimates["status"] == "done"].groupby("dataset"):
         if len(group[["held_out_hash", "fqe_updates"]].drop_duplicates()) > 1:

@@ -51,6 +51,15 @@ def write_rows(suite: Suite, folder: Path, **changes) -> None:
         write_table(pd.DataFrame([row], columns=COLUMNS), run_table(folder, run))
 
 
+def test_a_run_that_failed_at_once_is_told_by_its_place(suite, tmp_path):
+    write_rows(suite, tmp_path)
+    (_, failed), *_ = suite.runs()
+    write_table(pd.DataFrame([{"status": "failed"}], columns=COLUMNS), run_table(tmp_path, failed))
+    table = collect(suite, tmp_path).set_index("status")
+    assert table.loc["failed", ["dataset", "seed"]].tolist() == ["hopper/medium-v0", 0] and len(table) == 9
+    assert summarise(collect(suite, tmp_path)).set_index(["method", "measure"]).loc[("cql", "fqe_value"), "seeds"] == 2
+
+
 def test_rows_find_their_methods_and_seeds_are_counted(suite, tmp_path):
     write_rows(suite, tmp_path)
     table = collect(suite, tmp_path)

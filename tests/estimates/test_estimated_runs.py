@@ -151,3 +151,9 @@ def test_what_is_refused_is_said(results, pendulum, split, tmp_path):
     (folder / runs.STATUS).unlink()
     with pytest.raises(UserError, match="the run has not finished"):
         estimate_run(folder, datasets, None, SHORT)
+
+
+def test_a_run_that_failed_at_once_has_a_row(tmp_path):
+    (tmp_path / runs.STATUS).write_text(json.dumps({"status": "failed", "reason": "x", "update": None}))
+    row = estimate_run(tmp_path, tmp_path, None, SHORT)
+    assert list(row) == COLUMNS and row.pop("status") == "failed" and all(math.isnan(value) for value in row.values())
