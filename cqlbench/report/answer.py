@@ -61,6 +61,11 @@ class Standing(NamedTuple):
         """Whether the first scores above it by the corrected test."""
         return self.difference[0] > 0 and self.difference[3] < 1 - CONFIDENCE
 
+    @property
+    def above(self) -> bool:
+        """Whether it scores above the first by that test, whose means then disagree with the IQM."""
+        return self.difference[0] < 0 and self.difference[3] < 1 - CONFIDENCE
+
 
 class Number(NamedTuple):
     """One of the three: what it is of, the number in print, its interval and what else there is to say."""
@@ -218,7 +223,7 @@ def _numbers(first: Standing, others: list[Standing], matrices: dict[str, pd.Dat
     tested = (
         "cannot be tested with these seeds" if np.isnan(p) else f"p = {p:.2g} corrected for {_count(pairs, 'pair')}"
     )
-    verdict = "told apart" if others[0].apart else "not told apart"
+    verdict = "told apart" if others[0].apart or others[0].above else "not told apart"
     distance = Number(
         f"{first.name} above {others[0].name}",
         points(mean, "+"),
@@ -228,9 +233,12 @@ def _numbers(first: Standing, others: list[Standing], matrices: dict[str, pd.Dat
 
 
 def _sentence(first: Standing, others: list[Standing], outside: list[Standing], datasets: list[str]) -> str:
+    above = [row.name for row in others if row.above]
     close = [row.name for row in others if not row.apart]
     if first.seeds < 2 and others:
         return f"One seed tells no methods apart; {first.name} scores highest."
+    if above:
+        return f"IQM and mean disagree: {first.name} has the highest IQM, {_list(above)} the higher mean."
     if close:
         return f"These runs do not tell {_list([first.name, *close])} apart; {first.name} scores highest."
     if others:

@@ -20,11 +20,13 @@ NO_PAIRS = pd.DataFrame(columns=["dataset", "x", "y", "difference", "p_holm"])
 TRUE, MODEST, EXPLODED = 100.0, 60.0, 300.0
 
 
-def finals_of(methods: dict[str, tuple[float, float | None]], spread: np.ndarray = SPREAD) -> pd.DataFrame:
+def finals_of(
+    methods: dict[str, tuple[float, float | None]], spread: np.ndarray = SPREAD, datasets: list[str] = DATASETS
+) -> pd.DataFrame:
     """One final per dataset, method and seed; of each method the mean score and what its critic promises."""
     rows = []
     for number, (method, (score, predicted)) in enumerate(methods.items()):
-        for dataset in DATASETS:
+        for dataset in datasets:
             for seed, offset in enumerate(np.roll(spread, number)):
                 promised, true = (np.nan, np.nan) if predicted is None else (predicted + seed, TRUE)
                 rows.append((dataset, method, method, True, seed, score + offset, score, score, promised, true))
@@ -135,6 +137,15 @@ def test_one_seed_tells_nothing_apart():
 def test_a_critic_that_is_not_known_is_called_so():
     answer = answer_of(finals_of({"bc": (0.8, None), "cql": (0.4, MODEST)}))
     assert answer.numbers[1].value == "–" and "not known" in answer.numbers[1].detail
+
+
+def test_where_the_test_of_means_contradicts_the_iqm_no_method_is_preferred():
+    finals = finals_of({"cql": (0.5, None), "bc": (0.49, None)}, datasets=[*DATASETS, "c/three-v0", "d/four-v0"])
+    finals.loc[(finals["method"] == "bc") & (finals["dataset"] == "d/four-v0"), "score"] += 0.6
+    answer = answer_of(finals)
+    assert answer.sentence == "IQM and mean disagree: CQL has the highest IQM, BC the higher mean."
+    assert answer.numbers[2].value == "-14.0" and ": told apart" in answer.numbers[2].detail
+    assert answer.limits == []
 
 
 def test_a_dataset_on_which_another_is_above_is_named():
