@@ -81,6 +81,8 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
     surroundings = sections.surroundings(runs, results)
     figures = [_figure(folder, name, _text(name)) for name in figure_names(_axes(runs))]
     estimates = folder / STATISTICS / ESTIMATES
+    estimate_figure = _figure(folder, "estimates", ESTIMATES_TEXT) if estimates.is_file() else None
+    scored = bool((table["seeds"] > 0).any())
     empty = _without_data(tables)
     valued = len(facts.datasets) <= FEW_DATASETS and table["predicted_value"].notna().any()
     first = "score-and-value" if valued else "aggregates"
@@ -90,7 +92,8 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
         script=SCRIPT.read_text(),
         answer=find_answer(table, finals, runs, tables["aggregates"], comparisons),
         compared=rows_of(read_table(folder / COMPARISON)) if suite and suite.compare else [],
-        first_figure=next(figure for figure in figures if figure["name"] == first),
+        first_figure=(None if scored else estimate_figure)
+        or next(figure for figure in figures if figure["name"] == first),
         figures=[figure for figure in figures if figure["name"] not in (first, *empty)],
         empty_figures=[FIGURE_TEXTS[name].title for name in empty],
         cells=sections.cells(table, facts.datasets, headline=True),
@@ -98,8 +101,8 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
         pairs=sections.pairs(comparisons, table),
         published=rows_of(tables["published"]),
         estimates=printed(read_table(estimates)) if estimates.is_file() else [],
-        estimate_figure=_figure(folder, "estimates", ESTIMATES_TEXT) if estimates.is_file() else None,
-        scored=bool((table["seeds"] > 0).any()),
+        estimate_figure=estimate_figure,
+        scored=scored,
         measures=sections.measures(tables["diagnostics"], runs, facts.datasets),
         valueless=sections.valueless(table),
         safety=sections.safety(tables["safety"]),

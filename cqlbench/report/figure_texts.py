@@ -104,8 +104,8 @@ ESTIMATES_TEXT = FigureText(
     "What logs alone say of each policy",
     "A row per method and a mark per seed: what its own critic promises from initial states (hollow), what fitted Q "
     "evaluation makes of the same policy (filled) and, where there is a simulator, what it truly gets (upright line). "
-    "The axis is logarithmic beyond 100. Above or below the truth an estimate is right; powers of ten away it is "
-    "what a network says of actions that the data never took.",
+    "The axis is logarithmic beyond 100. An estimate straight above or below the truth is right; powers of ten away "
+    "it is what a network says of actions that the data never took.",
     "Estimated and, where known, true discounted return of each method's policy, one mark per seed.",
 )
 
