@@ -363,9 +363,12 @@ def draw_memory(measured: Measured) -> Figure:
     variance.plot(sizes, [expected_variance(row) for row in buffered], ":", color="0.2", label="as declared")
     variance.axhline(whole.variance, color="0.5", linestyle="--")
     variance.set(yscale="log")
-    variance.yaxis.set_major_formatter("{x:g}")
+    variance.set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
+    ticks = sizes[::2]
     for panel in (episodes, variance):
         panel.set(xscale="log", xlabel="transitions in the buffer")
+        panel.set_xticks(ticks, [f"{size:,}" for size in ticks])
+        panel.minorticks_off()
     legend(PAPER, figure, panels.values())
     return figure
 
