@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -189,3 +191,8 @@ def test_seeds_that_no_two_datasets_share_leave_no_matrix(few_repetitions):
     own = found["aggregates"][found["aggregates"]["method"] == "a"]
     assert (own["seeds"] == 0).all() and own["estimate"].isna().all()
     assert len(found["holes"]) == 4 and (found["table"].query("method == 'a'")["seeds"] == 1).all()
+
+
+def test_every_table_is_an_output_of_the_workflows_rule(tables):
+    rule = Path(__file__).parents[2] / "workflow" / "rules" / "statistics.smk"
+    assert set(tables) <= set(re.findall(r"\w+", rule.read_text()))

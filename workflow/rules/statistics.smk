@@ -11,8 +11,8 @@ rule statistics:
         others=collect(
             SUITE_FOLDER + "/statistics/{table}.csv",
             table=(
-                "aggregates profiles mean_profiles improvement improvement_by_update sample_efficiency comparisons "
-                "power sweep curves holes diagnostics safety published"
+                "finals holes aggregates profiles mean_profiles improvement improvement_by_update sample_efficiency "
+                "comparisons power sweep curves diagnostics safety published"
             ).split(),
             allow_missing=True,
         ),
