@@ -79,7 +79,7 @@ def _cell(measure: str, row: pd.Series) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits; millions and more by their power of ten."""
-    if abs(value) >= 1e6:
+    """Three significant digits; from a hundred thousand by powers of ten."""
+    if abs(value) >= 1e5:
         return f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
