@@ -21,6 +21,7 @@ from cqlbench.bench.memory import (
 from cqlbench.bench.scaling import in_own_process, store_synthetic
 from cqlbench.bench.tables import write_rows
 from cqlbench.errors import UserError
+from cqlbench.scores import read_table
 
 TOP = Path(__file__).parents[2]
 SIZE = 250_000
@@ -124,6 +125,8 @@ def test_the_page_shows_the_committed_measurement(tmp_path: Path) -> None:
     page = (TOP / "docs" / "datasets.md").read_text()
     table = page.partition("<!-- memory -->\n")[2].partition("<!-- /memory -->")[0]
     assert table == markdown(TOP / "results" / "reference" / "bench")
+    claims = read_table(TOP / "results" / "reference" / "buffer" / "claims.csv")
+    assert all(f"| {claim.sentence} | {claim.verdict} |" in page for claim in claims.itertuples())
     for rows, name in zip(measured(), (memory.LOADING, memory.MEMORY, memory.BATCHES), strict=True):
         write_rows(rows, tmp_path / name)
     assert "| all | 240 | 1.00 | 1.00 |" in markdown(tmp_path)
