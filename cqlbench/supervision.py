@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +33,8 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
         (folder / runs.STATUS).unlink(missing_ok=True)
     else:
         runs.clear_folder(folder)
+    # Where the child finds the run finished it stays as it is: what this process takes is not what the run took.
+    found = _content(folder / runs.TIMING)
     # A request to stop reaches this process alone; it has to end the child too.
     signal.signal(signal.SIGTERM, _stop)
     # One that goes on from a checkpoint continues the log.
@@ -43,17 +46,16 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
         try:
             code: int | None = child.wait(None if time_limit is None else 60 * time_limit)
         except subprocess.TimeoutExpired:
-            _end(child)
             code = None
-        except BaseException:
-            # The run was asked to stop, which is no result: leave nothing that looks like one.
+        finally:
+            # Also where the run was asked to stop, which is no result and leaves nothing that looks like one.
             _end(child)
-            raise
     ended = (folder / runs.STATUS).exists()
-    if not ended:
-        # It may have died before it looked at what an earlier one has left.
+    if not ended and (folder / runs.FINISHED).is_file():
+        # It has died before it looked at what an earlier one has left.
         runs.clear_folder(folder)
-    _add_job_times(folder / runs.TIMING)
+    if _content(folder / runs.TIMING) != found or not ended:
+        _add_job_times(folder / runs.TIMING)
     if ended:
         return None
     status, reason = _what_happened(code, (folder / runs.LOG).read_text(errors="replace"), time_limit)
@@ -61,11 +63,13 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
     return f"{status}: {reason}"
 
 
+def _content(timing: Path) -> str:
+    return timing.read_text() if timing.is_file() else ""
+
+
 def _add_job_times(timing: Path) -> None:
-    """Adds to a run's times what both processes took together, user and system, once."""
-    known = json.loads(timing.read_text()) if timing.exists() else {}
-    if "seconds_job" in known:
-        return  # this one found the run finished
+    """Adds to a run's times what both processes took together, user and system."""
+    known = json.loads(_content(timing) or "{}")
     spent = {"seconds_job": process_age(), "cpu_seconds_job": sum(os.times()[:4])}
     # And what was spent before it went on from a checkpoint.
     write_json(timing, known | {key: value + known.get(f"{key}_before", 0.0) for key, value in spent.items()})
@@ -89,17 +93,15 @@ def _stop(*_: object) -> NoReturn:
 
 
 def _end(child: subprocess.Popen) -> None:
-    """Ends the child and all that it has started."""
-    for sign, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
-        try:
-            os.killpg(child.pid, sign)
-            child.wait(seconds)
-            return
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            child.wait()
-            return
+    """Ends the child, where it has not ended by itself, and all that it has started."""
+    if child.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
+            os.killpg(child.pid, signal.SIGTERM)
+            child.wait(GRACE)
+    # No word to those that it has left behind: they would say their last one in the log, after its own.
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _end_with_parent() -> None:

@@ -171,3 +171,8 @@ def test_a_run_that_was_done_is_not_done_again(results, tmp_path):
     (folder / runs.POLICY).write_bytes(b"other")
     assert "update 80" in call() and (folder / runs.POLICY).read_bytes() == contents[runs.POLICY]
     assert "update 80" in call("--no-resume") and "finished before" in call()
+    # Trained without a supervisor it has not noted what the job took, and one that finds it done does not know.
+    (folder / runs.STATUS).unlink()
+    timing = (folder / runs.TIMING).read_bytes()
+    call("--keep-going")
+    assert (folder / runs.STATUS).is_file() and (folder / runs.TIMING).read_bytes() == timing

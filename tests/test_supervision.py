@@ -39,9 +39,11 @@ class Unlucky:
         self.weight = state["weight"]
 """
 HANGS = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(999)']); time.sleep(999)"
+STAYS = "subprocess.Popen(['sh', '-c', 'trap : TERM; while :; do sleep 999; done', 'time.sleep(999)']); os._exit(3)"
 FATES = {
     "hangs": (HANGS, "timed out", "after 0.25 minutes, its time limit; the log ends with: update 24 of 80"),
     "raises": ("raise ValueError('the third law was broken')", "failed", "ValueError: the third law was broken"),
+    "leaves something behind": (STAYS, "failed", "update 24 of 80"),
     "leaves": ("os._exit(3)", "failed", "update 24 of 80"),
     "is killed": ("os.kill(os.getpid(), 9)", "failed", "killed by SIGKILL"),
     "asks for too much": ("torch.empty(1 << 60)", "out of memory", "allocate memory"),
@@ -83,6 +85,8 @@ def test_what_became_of_a_run_is_in_its_status(results, tmp_path, fate):
     assert status in outcome.stderr and reason in outcome.stderr
     assert json.loads((tmp_path / "run" / runs.TIMING).read_text())["cpu_seconds_job"] > 0
     assert not children_of(str(tmp_path)) and not children_of("time.sleep(999)")
+    # What it was is still known, by commands that look at its folder alone.
+    assert (tmp_path / "run" / runs.CONFIG).is_file() and (tmp_path / "run" / runs.PROVENANCE).is_file()
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
