@@ -53,12 +53,15 @@ def compare(table: pd.DataFrame, method: str, references: list[str]) -> pd.DataF
     value gaps and costs are over the pairs. `power` is that for a true difference of GAIN with the seeds at hand and
     the middle of `likely_spreads`, `power_low` and `power_high` with its ends; `more_seeds_for_gain` and
     `more_seeds_for_observed` are how many seeds are still needed to find GAIN, or the difference seen, with POWER at
-    the middle: empty where more than MAX_SEEDS are. Raises UserError for a method that is not there.
+    the middle: empty where more than MAX_SEEDS are. Raises UserError for a method that is not there and for one against
+    itself.
     """
     known = sorted(table["method"].unique())
     for name in (method, *references):
         if name not in known:
             raise UserError(f"method: {name!r} is not among the methods with runs: {', '.join(known)}.")
+    if method in references:
+        raise UserError(f"--against {method}: a method cannot be compared with itself; name another.")
     rows = [
         _compare_on(dataset, here, method, reference)
         for dataset, here in table.groupby("dataset")

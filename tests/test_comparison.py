@@ -127,6 +127,11 @@ def test_an_unknown_method_is_refused():
         compare(runs_table(mine={"d": [0.1]}, cql={"d": [0.2]}), "mine", ["sac"])
 
 
+def test_a_method_against_itself_is_refused():
+    with pytest.raises(UserError, match="--against mine: a method cannot be compared with itself"):
+        compare(runs_table(mine={"d": [0.1]}, cql={"d": [0.2]}), "mine", ["cql", "mine"])
+
+
 def test_summary_over_datasets(monkeypatch):
     monkeypatch.setattr("cqlbench.statistics.bootstrap.REPETITIONS", 100)
     table = runs_table(

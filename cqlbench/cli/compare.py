@@ -136,8 +136,6 @@ def _read(
             f"{', '.join(references)} the file has {', '.join(others) or 'none'}."
         )
     own = method or others[0]
-    if own in references:
-        raise UserError(f"--against {own}: a method cannot be compared with itself; name another.")
     if absent := [name for name in references if name not in set(table["method"])]:
         if not suite:
             raise UserError(
