@@ -17,7 +17,7 @@ from cqlbench.figures import FOLDER as FIGURES
 from cqlbench.figures import figure_names
 from cqlbench.report import sections
 from cqlbench.report.answer import find_answer
-from cqlbench.report.figure_texts import ESTIMATES_TEXT, FIGURE_TEXTS, FigureText, sweep_text
+from cqlbench.report.figure_texts import ESTIMATES_TEXT, FIGURE_TEXTS, SCORES_TEXT, FigureText, sweep_text
 from cqlbench.report.pages import (
     REPORT,
     SCRIPT,
@@ -79,13 +79,13 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
     write_text(folder / REFERENCES, bibliography(cited(scores, facts)))
 
     surroundings = sections.surroundings(runs, results)
-    figures = [_figure(folder, name, _text(name)) for name in figure_names(_axes(runs))]
+    valued = bool(table["predicted_value"].notna().any())
+    figures = [_figure(folder, name, _text(name, valued)) for name in figure_names(_axes(runs))]
     estimates = folder / STATISTICS / ESTIMATES
     estimate_figure = _figure(folder, "estimates", ESTIMATES_TEXT) if estimates.is_file() else None
     scored = bool((table["seeds"] > 0).any())
     empty = _without_data(tables)
-    valued = len(facts.datasets) <= FEW_DATASETS and table["predicted_value"].notna().any()
-    first = "score-and-value" if valued else "aggregates"
+    first = "score-and-value" if valued and len(facts.datasets) <= FEW_DATASETS else "aggregates"
     page = templates.get_template("page.html").render(
         content,
         style=STYLE.read_text(),
@@ -142,7 +142,9 @@ def _without_data(tables: dict[str, pd.DataFrame]) -> list[str]:
     return of_values + ([] if (tables["safety"]["seeds"] > 0).any() else ["safety"])
 
 
-def _text(name: str) -> FigureText:
+def _text(name: str, valued: bool) -> FigureText:
+    if name == "score-and-value" and not valued:
+        return SCORES_TEXT
     return sweep_text(name.removeprefix("sweep-")) if name.startswith("sweep-") else FIGURE_TEXTS[name]
 
 

@@ -99,6 +99,14 @@ FIGURE_TEXTS = {
 }
 
 
+# In place of the text of score-and-value where no method has a value: the figure then has no panels of them.
+SCORES_TEXT = FigureText(
+    "What each method gets",
+    "The score at the last evaluation: 0 is the random policy, 100 the expert. A faint dot is one seed, trained from "
+    "scratch; an interval that touches the edge of its panel goes on beyond it.",
+    "A panel per dataset with a row per method: mean final score with its interval and one dot per seed.",
+)
+
 # Of the suites that ask for estimates.
 ESTIMATES_TEXT = FigureText(
     "What logs alone say of each policy",

@@ -18,7 +18,7 @@ from cqlbench.cli import app
 from cqlbench.errors import UserError
 from cqlbench.figures import figure_names
 from cqlbench.report.build import write_report
-from cqlbench.report.figure_texts import FIGURE_TEXTS
+from cqlbench.report.figure_texts import FIGURE_TEXTS, SCORES_TEXT
 from cqlbench.scores import read_table, write_table
 
 
@@ -206,6 +206,14 @@ def test_tables_alone_make_the_same_page_less_what_only_a_suite_knows(made, from
     answers = [text[text.index('<dl class="numbers">') : text.index("</dl>")] for text in (made[1], page)]
     assert answers[0] == answers[1]
     assert not (folder / "claims.csv").exists()
+
+
+def test_where_no_value_is_known_no_figure_is_said_to_show_one(made, tmp_path):
+    folder = copied(made[0], tmp_path / "copy")
+    path = folder / "statistics" / "table.csv"
+    write_table(read_table(path).assign(predicted_value=float("nan")), path)
+    page = write_report(folder, tmp_path).read_text()
+    assert SCORES_TEXT.reading in page and FIGURE_TEXTS["score-and-value"].reading not in page
 
 
 def test_the_same_tables_give_the_same_bytes(from_tables):
