@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from cqlbench import runs
+from cqlbench.errors import UserError
 from cqlbench.stopwatch import process_age
 from cqlbench.writers import write_json
 
@@ -22,17 +26,47 @@ NO_MEMORY = ("MemoryError", "allocate memory", "OutOfMemoryError", "out of memor
 GRACE = 5.0
 
 
+@contextmanager
+def sole_trainer(folder: Path) -> Iterator[None]:
+    """Inside the block no other process is in one of the same `folder`; the system ends it with the process.
+
+    Raises UserError where another one stays in its for GRACE seconds; one that was just killed does not. A file system
+    that knows no locks gives none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    until = time.monotonic() + GRACE
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > until:
+                    raise UserError(
+                        f"{folder}: another process is training into it; nothing was touched. Wait for it, or end it."
+                    ) from error
+                time.sleep(0.1)
+            except OSError:
+                break
+        yield
+    finally:
+        os.close(handle)
+
+
 def supervise(command: list[str], folder: Path, time_limit: float | None = None) -> str | None:
     """Runs `command`, which trains into `folder`, with its output in the run's log; at most `time_limit` minutes.
 
     Returns None where it left a status. Where it left none, writes one, `failed`, `timed out` or `out of memory` with
-    the reason, and returns both in words. Adds to timing.json what both processes took together.
+    the reason, and returns both in words. Adds to timing.json what both processes took together. Raises UserError
+    where another process trains into the folder.
     """
-    if (folder / runs.FINISHED).is_file():
-        # Whether it is the same run that has been finished, the child will know.
-        (folder / runs.STATUS).unlink(missing_ok=True)
-    else:
-        runs.clear_folder(folder)
+    with sole_trainer(folder):
+        if (folder / runs.FINISHED).is_file():
+            # Whether it is the same run that has been finished, the child will know.
+            (folder / runs.STATUS).unlink(missing_ok=True)
+        else:
+            runs.clear_folder(folder)
     # Where the child finds the run finished it stays as it is: what this process takes is not what the run took.
     found = _content(folder / runs.TIMING)
     # A request to stop reaches this process alone; it has to end the child too.
@@ -50,16 +84,18 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
         finally:
             # Also where the run was asked to stop, which is no result and leaves nothing that looks like one.
             _end(child)
-    ended = (folder / runs.STATUS).exists()
-    if not ended and (folder / runs.FINISHED).is_file():
-        # It has died before it looked at what an earlier one has left.
-        runs.clear_folder(folder)
-    if _content(folder / runs.TIMING) != found or not ended:
-        _add_job_times(folder / runs.TIMING)
-    if ended:
+    if (folder / runs.STATUS).exists():
+        if _content(folder / runs.TIMING) != found:
+            _add_job_times(folder / runs.TIMING)
         return None
-    status, reason = _what_happened(code, (folder / runs.LOG).read_text(errors="replace"), time_limit)
-    write_json(folder / runs.STATUS, {"status": status, "reason": reason, "update": None})
+    # Not where it has died because another process has begun to train here in the meantime.
+    with sole_trainer(folder):
+        if (folder / runs.FINISHED).is_file():
+            # It has died before it looked at what an earlier one has left.
+            runs.clear_folder(folder)
+        _add_job_times(folder / runs.TIMING)
+        status, reason = _what_happened(code, (folder / runs.LOG).read_text(errors="replace"), time_limit)
+        write_json(folder / runs.STATUS, {"status": status, "reason": reason, "update": None})
     return f"{status}: {reason}"
 
 

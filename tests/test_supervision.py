@@ -110,3 +110,20 @@ def test_a_time_limit_needs_a_supervisor(results, tmp_path):
     outcome = subprocess.run([*words, "--time-limit", "1"], capture_output=True, text=True, check=False)
     assert outcome.returncode == 2 or outcome.returncode == 1
     assert "--keep-going" in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_trained_into_is_left_alone(results, tmp_path):
+    """By a second supervisor and by a second run without one."""
+    supervised = command(results, tmp_path / "run", "time.sleep(25)")
+    first = subprocess.Popen(supervised, stderr=subprocess.DEVNULL)
+    log = tmp_path / "run" / runs.LOG
+    while not (log.exists() and "update 24" in log.read_text()):
+        assert first.poll() is None
+        time.sleep(0.05)
+    for words in (supervised, [word for word in supervised if word != "--keep-going"]):
+        second = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert second.returncode == 2 and "another process is training into it" in second.stderr
+    assert first.wait() == 0
+    assert json.loads((tmp_path / "run" / runs.STATUS).read_text())["status"] == "done"
+    assert (tmp_path / "run" / runs.CONFIG).is_file() and log.read_text().count("update 24") == 1

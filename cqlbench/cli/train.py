@@ -54,7 +54,7 @@ def train(
         bool, typer.Option(help="Supervise the run in a process of its own; a failed run is recorded, and exits 0.")
     ] = False,
     time_limit: Annotated[
-        float | None, typer.Option(min=0, metavar="MINUTES", help="With --keep-going: a longer run is recorded as so.")
+        float | None, typer.Option(metavar="MINUTES", help="With --keep-going: a longer run is recorded as so.")
     ] = None,
 ) -> None:
     """Train and evaluate one run.
@@ -67,6 +67,8 @@ def train(
     folder = out or run.folder(results)
     if time_limit is not None and not keep_going:
         raise UserError("--time-limit: needs --keep-going, which watches over the run from a process of its own.")
+    if time_limit is not None and time_limit <= 0:
+        raise UserError(f"--time-limit {time_limit:g}: not allowed; it must be above 0, in minutes.")
     if keep_going:
         from cqlbench.supervision import supervise
 
@@ -106,11 +108,12 @@ def _train_here(
     gc.disable()
     from cqlbench.cli.progress import watch
     from cqlbench.execution import execute
+    from cqlbench.supervision import sole_trainer
 
     gc.enable()
     if run.config.remark:
         print(run.config.remark)
-    with watch(run, folder if tensorboard else None) as progress:
+    with sole_trainer(folder), watch(run, folder if tensorboard else None) as progress:
         status = execute(run, results / "datasets", folder, progress, device, resume)
     print(f"{status}: {folder}")
     gc.freeze()
