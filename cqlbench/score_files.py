@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,25 @@ REQUIRED = ["dataset", "method", "seed", "score"]
 PROTOCOL = {"dataset_hash": "dataset content", "updates": "budget", "episodes": "number of evaluation episodes"}
 # Three times the expert is no score; three points of a hundred are.
 LARGEST_SCORE = 3.0
+# Above it not every whole number is one that a float can be.
+LARGEST_WHOLE = 2**53
+WHOLE = f"a whole number from 0 to {LARGEST_WHOLE}"
+
+
+def read_cells(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFrame:
+    """A CSV, compressed or not, of which only empty cells are NaN; columns of `types` are read as these.
+
+    Raises UserError where it is none, or where a row has more cells than the header.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Of longer rows the first cells would else become their names, and the others stand in the wrong columns.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path, float_precision="round_trip", keep_default_na=False, na_values=[""], dtype=types, index_col=False
+            )
+    except (OSError, EOFError, ValueError, zlib.error, pd.errors.ParserWarning) as error:
+        raise UserError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())}).") from error
 
 
 def read_scores(path: Path, suite: Suite | None = None) -> pd.DataFrame:
@@ -27,10 +48,7 @@ def read_scores(path: Path, suite: Suite | None = None) -> pd.DataFrame:
     without one all that occur. A run that failed has an empty score, and in `reason` why. Other columns are not read.
     Raises UserError, naming the file, the row or the run, where the file is anything else.
     """
-    try:
-        table = pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())}).") from error
+    table = read_cells(path)
     if missing := [column for column in REQUIRED if column not in table.columns]:
         raise UserError(
             f"{path}: column {missing[0]!r} is missing; a score file has {', '.join(REQUIRED)}, and a row per run."
@@ -45,9 +63,8 @@ def read_scores(path: Path, suite: Suite | None = None) -> pd.DataFrame:
             valid = table[column].isna() | np.isfinite(numbers)
             table[column] = _cells(path, table, column, numbers, valid, "a number, or empty where the run failed")
     seeds = pd.to_numeric(table["seed"], errors="coerce")
-    table["seed"] = _cells(path, table, "seed", seeds, (seeds >= 0) & (seeds % 1 == 0), "a whole number from 0").astype(
-        int
-    )
+    valid = seeds.between(0, LARGEST_WHOLE) & (seeds % 1 == 0)
+    table["seed"] = _cells(path, table, "seed", seeds, valid, WHOLE).astype(int)
     _check_runs(path, table, suite)
     largest = table.loc[table["score"].abs().idxmax()] if table["score"].notna().any() else None
     if largest is not None and abs(largest["score"]) > LARGEST_SCORE:

@@ -45,12 +45,19 @@ def test_a_good_file_is_read(tmp_path):
         ([*GOOD[:-1], "d,cql,2,inf"], "line 7: score is inf"),
         ([*GOOD[:-1], "d,cql,2.5,0.1"], "line 7: seed is 2.5, which is not allowed; it must be a whole number from 0"),
         ([*GOOD[:-1], "d,,2,0.1"], "line 7: method is empty"),
+        ([*GOOD[:-1], "d,cql,1e300,0.1"], "line 7: seed is 1e\\+300"),
+        ([f"{row},0.9" for row in GOOD], "cannot be read as CSV"),
         ([], "no rows"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, rows, said):
     with pytest.raises(UserError, match=said):
         read_scores(write(tmp_path, *rows))
+
+
+def test_a_comma_at_the_end_of_every_row_shifts_no_column(tmp_path):
+    expected = read_scores(write(tmp_path, *GOOD))
+    pd.testing.assert_frame_equal(read_scores(write(tmp_path, *(f"{row}," for row in GOOD))), expected)
 
 
 def test_a_missing_column_and_a_missing_file(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import yaml
 from cqlbench.datasets.from_d4rl import read_domains
 from cqlbench.errors import UserError
 from cqlbench.published.names import find_references
-from cqlbench.score_files import LARGEST_SCORE
+from cqlbench.score_files import LARGEST_SCORE, LARGEST_WHOLE, WHOLE, read_cells
 from cqlbench.scores import (
     EPISODE_COLUMNS,
     EPISODES,
@@ -53,11 +52,7 @@ def read_curves(path: Path, header: Mapping[str, str] = HEADER, references: str 
     """
     if references not in (None, D4RL):
         raise UserError(f"--references {references}: not known; it must be {D4RL}.")
-    try:
-        names = {header[key]: str for key in ("algorithm", "dataset")}
-        table = pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""], dtype=names)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())}).") from error
+    table = read_cells(path, {header[key]: str for key in ("algorithm", "dataset")})
     found = set(table.columns)
     has_score = header["score"] in found
     for key in (*KEYS, "update", "score" if has_score else "return"):
@@ -146,7 +141,7 @@ def _check_cells(path: Path, table: pd.DataFrame, measures: list[str]) -> None:
     _require(path, table, "algorithm", ~table["algorithm"].str.contains(","), "a name without commas")
     for column in ("seed", "update"):
         numbers = pd.to_numeric(table[column], errors="coerce")
-        _require(path, table, column, (numbers >= 0) & (numbers % 1 == 0), "a whole number from 0")
+        _require(path, table, column, numbers.between(0, LARGEST_WHOLE) & (numbers % 1 == 0), WHOLE)
     for column in measures:
         numbers = pd.to_numeric(table[column], errors="coerce")
         _require(path, table, column, np.isfinite(numbers), "a number")
