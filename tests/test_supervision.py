@@ -127,3 +127,10 @@ def test_a_folder_that_is_trained_into_is_left_alone(results, tmp_path):
     assert first.wait() == 0
     assert json.loads((tmp_path / "run" / runs.STATUS).read_text())["status"] == "done"
     assert (tmp_path / "run" / runs.CONFIG).is_file() and log.read_text().count("update 24") == 1
+
+
+def test_a_time_limit_is_above_nothing(results, tmp_path):
+    words = command(results, tmp_path / "run", "pass", "--time-limit", "0")
+    outcome = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 2 and "--time-limit 0: not allowed; it must be above 0" in outcome.stderr
+    assert not (tmp_path / "run").exists()
