@@ -127,7 +127,9 @@ def _judge(row: dict[str, Any], references: np.ndarray) -> dict[str, Any]:
         row["score_mean"], row["score_std"], row["seeds"], row["published_mean"], deviation, seeds
     )
     found = {"difference": row["score_mean"] - row["published_mean"], "low": low, "high": high}
-    exact = "" if np.isfinite(deviation) else "; the source gives no spread over seeds, so its number is taken as exact"
+    taken = "" if np.isfinite(deviation) else "; the source gives no spread over seeds, so its number is taken as exact"
+    if theirs is not None and not len(references):
+        taken += "; ours say not by which returns they were normalised, which are taken for D4RL's"
     interval, margin = f"the {100 * CONFIDENCE:g} % interval", f"the margin of {100 * MARGIN:g} points"
     if row["statistic"] == "best":
         verdict, because = ORACLE, "the best evaluation on the way, by test returns: no method may be chosen so"
@@ -136,9 +138,9 @@ def _judge(row: dict[str, Any], references: np.ndarray) -> dict[str, Any]:
     elif np.isnan(low):
         verdict, because = UNDECIDED, "no seed differs from another, so there is no interval"
     elif low > -MARGIN and high < MARGIN:
-        verdict, because = REPRODUCED, f"{interval} lies within {margin}{exact}"
+        verdict, because = REPRODUCED, f"{interval} lies within {margin}{taken}"
     elif low > MARGIN or high < -MARGIN:
-        verdict, because = NOT_REPRODUCED, f"{interval} lies wholly beyond {margin}{exact}"
+        verdict, because = NOT_REPRODUCED, f"{interval} lies wholly beyond {margin}{taken}"
     else:
-        verdict, because = UNDECIDED, f"{interval} crosses {margin}{exact}"
+        verdict, because = UNDECIDED, f"{interval} crosses {margin}{taken}"
     return found | {"verdict": verdict, "because": because}

@@ -113,6 +113,13 @@ def test_other_references_have_no_difference():
     assert row["verdict"] == "other references" and "12135" in row["because"] and np.isnan(row["difference"])
 
 
+def test_unknown_references_are_taken_for_theirs_and_that_is_said():
+    table = finals(around(THEIRS, 0.01, 20))
+    known = judge(table)["because"].item()
+    unknown = judge(table, references=(np.nan, np.nan))["because"].item()
+    assert unknown == f"{known}; ours say not by which returns they were normalised, which are taken for D4RL's"
+
+
 def test_the_best_stands_beside_our_best_and_gets_no_verdict():
     last, best = around(THEIRS, 0.01, 5), around(0.48, 0.01, 5)
     (row,) = judge(finals(last, best=best), statistic="best").to_dict("records")
