@@ -1,5 +1,5 @@
-"""The command line: `cqlbench datasets | train | evaluate | retry | price | scores | statistics | figures | costs |
-report | compare | compare-calibration | published | import-scores | value-table | action-values |
+"""The command line: `cqlbench datasets | train | evaluate | retry | price | status | scores | statistics | figures |
+costs | report | compare | compare-calibration | published | import-scores | value-table | action-values |
 action-value-figure | hold-out | estimate | estimates | estimate-figure | check-method | conformance | bench | theory`.
 
 Each room adds its own commands; what is slow to import is imported inside the command that needs it.
@@ -7,6 +7,7 @@ Each room adds its own commands; what is slow to import is imported inside the c
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -57,10 +58,20 @@ for room in (
     room.add_commands(app)
 
 
+# A disk that is full or takes nothing: no fault of the code.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 def main() -> None:
-    """Runs the command; a user's mistake ends in one sentence on standard error and exit code 2."""
+    """Runs the command; a user's mistake, or a disk's, ends in one sentence on standard error and exit code 2."""
     try:
         app()
     except UserError as error:
         print(f"cqlbench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        print(f"cqlbench: {error.strerror}{place}. Make room or name another place, then try again.", file=sys.stderr)
         sys.exit(2)
