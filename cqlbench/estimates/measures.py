@@ -55,7 +55,7 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
     - `true_value`: where there is a simulator, the discounted return of the policy from TRUE_STATES initial states.
 
     Raises UserError where the run has not finished, its data are not there or are not those it was trained on, or
-    held-out data are of another shape.
+    held-out data are of another shape or mostly among the training data.
     """
     row: dict[str, Any] = {"status": _status(folder)}
     if row["status"] != runs.DONE and not (folder / runs.CONFIG).is_file():
@@ -142,6 +142,21 @@ def _refuse_strangers(dataset: OfflineDataset, held_out: HeldOut) -> None:
         )
     if dataset.content_hash == held_out.dataset.content_hash:
         raise UserError(f"held-out: {held_out.name} is what the run was trained on; name other episodes.")
+    apart, known = _episodes(held_out.dataset), _episodes(dataset)
+    shared = sum(episode in known for episode in apart)
+    if 2 * shared > len(apart):
+        raise UserError(
+            f"held-out: {shared} of the {len(apart)} episodes of {held_out.name} are in {dataset.id} too, on which the "
+            "run was trained; train on what was kept of it."
+        )
+
+
+def _episodes(dataset: OfflineDataset) -> set[int]:
+    """A number for each episode, the same for the same states and rewards."""
+    places = zip(dataset.episode_starts, dataset.episode_starts + dataset.episode_lengths, strict=True)
+    return {
+        hash((dataset.observations[start:end].tobytes(), dataset.rewards[start:end].tobytes())) for start, end in places
+    }
 
 
 def _predicted_value(trained: Trained, states: np.ndarray) -> float:

@@ -71,17 +71,17 @@ def test_the_two_parts_are_the_dataset(pendulum, split):
         set_apart(pendulum, 1.0, split)
 
 
-def test_a_method_that_can_be_computed_by_hand(results, pendulum, split, tmp_path):
+def test_a_method_that_can_be_computed_by_hand(results, split, tmp_path):
     (tmp_path / "constant.py").write_text(CONSTANT)
     method = f"{tmp_path / 'constant.py'}:Constant"
-    folder = trained(results, tmp_path / "run", method, reward_scale=2.0, reward_shift=1.0)
-    apart = held_out(split)
+    kept, apart = load(f"file:{split / KEPT}"), held_out(split)
+    folder = trained(results, tmp_path / "run", method, kept.id, reward_scale=2.0, reward_shift=1.0)
     row = estimate_run(folder, results / "datasets", apart, SHORT)
     assert list(row) == COLUMNS
-    assert row["policy"] == "sampled" and row["initial_states"] == 10 and row["discount"] == 0.99
+    assert row["policy"] == "sampled" and row["initial_states"] == 7 and row["discount"] == 0.99
     assert row["predicted_value"] == pytest.approx(6 / 2)
     assert row["conservative_gap"] == row["held_out_conservative_gap"] == pytest.approx(0, abs=1e-6)
-    for data, name in ((pendulum, "td_error"), (apart.dataset, "held_out_td_error")):
+    for data, name in ((kept, "td_error"), (apart.dataset, "held_out_td_error")):
         errors = (2 * data.rewards + 1 + 0.99 * (6 + 0.5) - 6) / 2
         assert row[name] == pytest.approx(np.sqrt(np.square(errors, dtype=float).mean()), rel=1e-5)
     assert row["held_out"] == apart.name and row["held_out_hash"] == apart.dataset.content_hash
@@ -136,6 +136,8 @@ def test_what_is_refused_is_said(results, pendulum, split, tmp_path):
     datasets = results / "datasets"
     with pytest.raises(UserError, match="held-out: the same is what the run was trained on"):
         estimate_run(folder, datasets, HeldOut("the same", pendulum), SHORT)
+    with pytest.raises(UserError, match="held-out: 3 of the 3 episodes of .* are in pendulum/medium-v0 too"):
+        estimate_run(folder, datasets, held_out(split), SHORT)
     narrow = dataclasses.replace(pendulum.task, observation_size=2)
     other = HeldOut("other", dataclasses.replace(pendulum, task=narrow))
     with pytest.raises(UserError, match="held-out: other has 2 observations and 1 actions, .* 3 and 1"):
