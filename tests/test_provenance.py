@@ -1,14 +1,15 @@
 """The fingerprint covers what a run's numbers come from, and the floors of the house hold."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from cqlbench import provenance
 
-# A module imports only from floors before its own; modules of one floor may know each other.
+# A module imports only from floors before its own; modules of one floor may know each other, in no circle.
 FLOORS = [
     ["errors", "stopwatch", "writers"],
-    ["tasks", "seeding", "environments"],
+    ["tasks", "seeding", "environments", "cells"],
     ["datasets", "networks", "losses"],
     ["algorithms"],
     ["runs", "normalisation", "provenance"],
@@ -50,6 +51,16 @@ def test_imports_only_point_down():
             parts = name.split(".")
             if parts[0] == "cqlbench" and len(parts) > 1 and parts[1] in height:
                 assert height[parts[1]] <= height[own], f"{path} imports {name}"
+
+
+def test_rooms_do_not_import_each_other_in_circles():
+    below: dict[str, set[str]] = {}
+    for path in provenance.PACKAGE.rglob("*.py"):
+        parts = (name.split(".") for name in imports(path))
+        used = {name[1] for name in parts if name[0] == "cqlbench" and len(name) > 1}
+        below.setdefault(room(path), set()).update(used - {room(path)})
+    # Raises CycleError with the circle.
+    TopologicalSorter(below).prepare()
 
 
 def test_each_heavy_package_has_one_importer():

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from cqlbench.cells import LARGEST_SCORE, LARGEST_WHOLE, WHOLE, read_cells
 from cqlbench.datasets.from_d4rl import read_domains
 from cqlbench.errors import UserError
 from cqlbench.published.names import find_references
-from cqlbench.score_files import LARGEST_SCORE, LARGEST_WHOLE, WHOLE, read_cells
 from cqlbench.scores import (
     EPISODE_COLUMNS,
     EPISODES,
