@@ -239,8 +239,8 @@ def _open_parquet(path: Path) -> Iterator[Mapping[str, Callable[[], np.ndarray]]
 
     def column(file: parquet.ParquetFile, name: str) -> np.ndarray:
         parts, size = [], 0
-        # How long the lists in a column are shows only when they are read.
-        for batch in file.iter_batches(columns=[name]):
+        # How long the lists in a column are shows only when they are read: few at a time.
+        for batch in file.iter_batches(batch_size=256, columns=[name]):
             size += batch.nbytes
             check_size(f"{path}: {name}", size)
             parts.append(batch.column(0))

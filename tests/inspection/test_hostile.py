@@ -280,3 +280,20 @@ def test_what_is_small_by_parts_is_weighed_together(tmp_path: Path, monkeypatch:
     columns = {f"observations_{number}": np.zeros(few, np.float32) for number in range(many)}
     np.savez_compressed(tmp_path / "log.npz", **columns, actions=np.zeros(few), rewards=np.zeros(few))
     assert "log.npz: observations: " in refusal(tmp_path / "log.npz")
+
+
+def test_long_lists_in_parquet_are_weighed_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    from cqlbench.datasets import guard
+
+    rows, length = 10_000, 1_000
+    lists = pyarrow.ListArray.from_arrays(np.arange(0, rows * length + 1, length), np.zeros(rows * length))
+    scalars = {name: np.zeros(rows) for name in ("actions", "rewards", "terminals", "timeouts")}
+    parquet.write_table(pyarrow.table({"observations": lists, **scalars}), tmp_path / "log.parquet")
+    monkeypatch.setattr(guard.psutil, "virtual_memory", lambda: SimpleNamespace(available=20_000_000))
+    # Not when all 80 MB of them are there.
+    assert "observations: 0.0 GB of numbers" in refusal(tmp_path / "log.parquet")
