@@ -103,7 +103,8 @@ class Checkpoints:
             noted = json.loads(path.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        return noted["status"] if noted == {"status": noted.get("status")} | self._proof() else None
+        status = noted.get("status") if isinstance(noted, dict) else None
+        return status if noted == {"status": status} | self._proof() else None
 
     def _proof(self) -> dict[str, Any]:
         files = [name for name in runs.FILES if name not in (runs.STATUS, runs.TIMING, runs.FINISHED)]

@@ -117,6 +117,15 @@ def test_none_is_left_when_all_are_damaged_or_of_another_run(saved, tmp_path):
     assert len(told) == 2 and all("another" in text for text in told) and not files(saved)
 
 
+@pytest.mark.parametrize("noted", ["", "[]", "null", '{"status": "done"}', "{}"])
+def test_what_is_no_proof_of_an_end_is_none(tmp_path, noted):
+    checkpoints = Checkpoints(tmp_path, {}, every=0)
+    checkpoints.finish({"status": "done"})
+    assert checkpoints.finished() == {"status": "done"}
+    (tmp_path / runs.FINISHED).write_text(noted)
+    assert checkpoints.finished() is None
+
+
 def test_global_generators_go_on_where_they_were(tmp_path):
     def draws() -> list[float]:
         return [torch.rand(()).item(), random.gauss(0, 1), np.random.standard_normal(), random.random()]
