@@ -24,6 +24,8 @@ LOG_EVERY = EVALUATE_EVERY // runs.LOGS_PER_EVALUATION
 def command(results: Path, folder: Path, method: str, updates: int, *words: object) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     words = ("--dataset", "pendulum/medium-v0", "--results", results, "--method", method, "--updates", updates, *words)
+    if method == "d3rlpy-bear":
+        words += ("--bc-warm-start", updates // 2)
     budget = ("--evaluate-every", EVALUATE_EVERY, "--episodes", 5, "--value-states", 8, "--width", 16)
     return training_command(folder, *words, *budget, "--checkpoint-every", 0)
 

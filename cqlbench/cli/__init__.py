@@ -58,8 +58,10 @@ for room in (
     room.add_commands(app)
 
 
-# A disk that is full or takes nothing: no fault of the code.
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# A disk that is full or takes nothing, a place that is something else already: no fault of the code.
+DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+)  # fmt: skip
 
 
 def main() -> None:
