@@ -139,7 +139,8 @@ def test_a_users_mistake_is_one_sentence(results, tmp_path):
 def test_device_and_sizes_that_cannot_be_are_refused_before_anything_is_written(results, tmp_path):
     for words, said in ((["--device", "abacus"], "abacus"), (["--value-states", 10**6], "value_states")):
         outcome = train(results, tmp_path / "none", "--method", "sac", *words)
-        assert outcome.returncode == 2 and said in outcome.stderr and not (tmp_path / "none").exists()
+        assert outcome.returncode == 2 and said in outcome.stderr
+        assert not [name for name in runs.FILES if (tmp_path / "none" / name).exists()]
 
 
 def test_an_attempt_that_fails_leaves_nothing_of_the_one_before(results, tmp_path):
@@ -164,10 +165,11 @@ def test_a_run_imports_what_it_uses_and_its_supervisor_nothing(results, tmp_path
     words = ["train", "--dataset", "pendulum/medium-v0", "--method", "bc", "--results", results, *TINY]
     command = [sys.executable, "-c", code, *map(str, words)]
     for further, allowed in ([], {"torch", "numpy", "gymnasium", "psutil"}), (["--keep-going"], set()):
-        command_line = [*command, "--out", str(tmp_path / "run"), *further]
+        run = tmp_path / ("supervised" if further else "alone")
+        command_line = [*command, "--out", str(run), *further]
         printed = subprocess.run(command_line, capture_output=True, text=True, check=True).stdout
         assert set(printed.splitlines()[-1].split()) - {"loaded"} <= allowed
-    timing = json.loads((tmp_path / "run" / runs.TIMING).read_text())
+    timing = json.loads((tmp_path / "supervised" / runs.TIMING).read_text())
     works = ("imports", "loading", "training", "evaluation")
     assert timing["cpu_seconds_job"] > sum(timing[f"cpu_seconds_{work}"] for work in works)
 

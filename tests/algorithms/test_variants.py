@@ -25,7 +25,7 @@ from cqlbench.algorithms.registry import find_algorithm, load_class
 from cqlbench.cli.settings import read_settings
 from cqlbench.diagnostics import compare_values
 from cqlbench.errors import UserError
-from cqlbench.execution import execute
+from cqlbench.execution import Unwatched, execute
 from cqlbench.networks.critic import CriticEnsemble
 from cqlbench.networks.mlp import MLP, initialise
 from cqlbench.networks.noise import Noise
@@ -615,19 +615,11 @@ def test_a_dialect_is_cql_with_other_defaults(tmp_path, name):
     assert len({run.config_hash for _, run in suite.runs()}) == 2
 
 
-class Nobody:
-    """Watches a run and says nothing."""
-
-    def trained(self, update: int, metrics: dict[str, float]) -> None: ...
-
-    def evaluated(self, update: int, return_mean: float) -> None: ...
-
-
 def test_scores_call_a_dialects_algorithm_cql(results, tmp_path):
     protocol = {"updates": 2, "evaluate_every": 2, "episodes": 1, "value_states": 1}
     suite = suite_of(tmp_path, {"cql@corl": {"width": 8}}, protocol=protocol)
     for _, run in suite.runs():
-        execute(run, results / "datasets", run.folder(tmp_path), Nobody())
+        execute(run, results / "datasets", run.folder(tmp_path), Unwatched())
     rows = collect_scores(suite, tmp_path)
     assert rows[["method", "algorithm", "implementation", "status"]].values.tolist() == [
         ["cql@corl", "cql", "cqlbench", "done"]
