@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 export OMP_NUM_THREADS = 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup run smoke reference test test-fast test-faults lint format types clean
+.PHONY: setup run smoke reference test test-fast test-thorough test-faults lint format types clean
 
 setup: $(STAMP)
 
@@ -42,7 +42,10 @@ test: setup
 	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 test-fast: setup
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not faults"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not faults and not thorough"
+
+test-thorough: setup
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m thorough
 
 # Every fault many times over; `make test` has each of them in a short form. `make reference SUITE=faults` keeps its table.
 test-faults: setup

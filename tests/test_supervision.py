@@ -39,7 +39,7 @@ class Unlucky:
         self.weight = state["weight"]
 """
 HANGS = "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(999)', __file__]); time.sleep(999)"
-STAYS = "subprocess.Popen(['sh', '-c', 'trap : TERM; while :; do sleep 999; done', 'time.sleep(999)']); os._exit(3)"
+STAYS = "subprocess.Popen(['sh', '-c', 'trap : TERM; while :; do sleep 999; done', __file__]); os._exit(3)"
 FATES = {
     "hangs": (HANGS, "timed out", "after 0.25 minutes, its time limit; the log ends with: update 24 of 80"),
     "raises": ("raise ValueError('the third law was broken')", "failed", "ValueError: the third law was broken"),

@@ -70,8 +70,14 @@ def tables(tmp_path_factory):
 NAMES = [*DRAWINGS, "sweep-cql_alpha"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+# To lay out so many letters takes minutes: those of slides have a target of their own.
+CROWDED = [
+    pytest.param(page, id=name, marks=pytest.mark.thorough if name == "talk" else pytest.mark.slow)
+    for name, page in PAGES.items()
+]
+
+
+@pytest.mark.parametrize("page", CROWDED)
 @pytest.mark.parametrize("name", NAMES)
 def test_ten_methods_on_thirty_datasets(tables, name, page, monkeypatch):
     drawing = drawings(tables)[name]
