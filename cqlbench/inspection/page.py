@@ -73,5 +73,5 @@ def _printed_of(value: float, words: str) -> str:
     return printed(words, value)
 
 
-def _cell(value: object) -> str:
-    return value if isinstance(value, str) else "–" if pd.isna(value) else short(float(value))  # type: ignore
+def _cell(value: str | float) -> str:
+    return value if isinstance(value, str) else "–" if pd.isna(value) else short(float(value))

@@ -62,5 +62,5 @@ def _table(table: pd.DataFrame) -> Iterator[str]:
         yield f"  and {len(table) - MOST_ROWS} more (all with --html)"
 
 
-def _cell(value: object) -> str:
-    return value if isinstance(value, str) else short(float(value))  # type: ignore[arg-type]
+def _cell(value: str | float) -> str:
+    return value if isinstance(value, str) else short(float(value))
