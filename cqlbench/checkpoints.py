@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import shutil
 import time
@@ -66,10 +65,8 @@ class Checkpoints:
         content = save(tensors, {"checkpoint": json.dumps(described)})
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"{checkpoint.update:012d}-{_digest(content)}.safetensors"
-        with aside(path) as beside, beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with aside(path) as beside:
+            beside.write_bytes(content)
         for old in self._files()[KEPT:]:
             old.unlink()
         self.last = time.monotonic()
@@ -117,7 +114,7 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("*.safetensors"), reverse=True)
+        return sorted(self.folder.glob("[0-9]*.safetensors"), reverse=True)
 
     def _read(self, path: Path) -> Checkpoint:
         """Raises ValueError with the reason where the file is damaged or of another run."""

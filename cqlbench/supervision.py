@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
         else:
             runs.clear_folder(folder)
     # Where the child finds the run finished it stays as it is: what this process takes is not what the run took.
-    found = _content(folder / runs.TIMING)
+    found, finished = _content(folder / runs.TIMING), _content(folder / runs.FINISHED)
     # A request to stop reaches this process alone; it has to end the child too.
     signal.signal(signal.SIGTERM, _stop)
     # One that goes on from a checkpoint continues the log.
@@ -84,23 +85,28 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
         finally:
             # Also where the run was asked to stop, which is no result and leaves nothing that looks like one.
             _end(child)
-    if (folder / runs.STATUS).exists():
-        if _content(folder / runs.TIMING) != found:
-            _add_job_times(folder / runs.TIMING)
-        return None
-    # Not where it has died because another process has begun to train here in the meantime.
-    with sole_trainer(folder):
-        if (folder / runs.FINISHED).is_file():
-            # It has died before it looked at what an earlier one has left.
-            runs.clear_folder(folder)
+    if not (folder / runs.STATUS).exists():
+        # Not where it has died because another process has begun to train here in the meantime.
+        with sole_trainer(folder):
+            noted = _content(folder / runs.FINISHED)
+            if noted in ("", finished):
+                # A run that an earlier attempt has finished stays whole: whether it is this one, the next may know.
+                if not noted:
+                    _add_job_times(folder / runs.TIMING)
+                status, reason = _what_happened(code, (folder / runs.LOG).read_text(errors="replace"), time_limit)
+                write_json(folder / runs.STATUS, {"status": status, "reason": reason, "update": None})
+                return f"{status}: {reason}"
+            # It was killed between its last two files.
+            write_json(folder / runs.STATUS, json.loads(noted)["status"])
+    if _content(folder / runs.TIMING) != found:
         _add_job_times(folder / runs.TIMING)
-        status, reason = _what_happened(code, (folder / runs.LOG).read_text(errors="replace"), time_limit)
-        write_json(folder / runs.STATUS, {"status": status, "reason": reason, "update": None})
-    return f"{status}: {reason}"
+    # There where it, or an earlier attempt, was killed while it removed them.
+    shutil.rmtree(folder / runs.CHECKPOINTS, ignore_errors=True)
+    return None
 
 
-def _content(timing: Path) -> str:
-    return timing.read_text() if timing.is_file() else ""
+def _content(file: Path) -> str:
+    return file.read_text() if file.is_file() else ""
 
 
 def _add_job_times(timing: Path) -> None:

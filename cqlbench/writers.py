@@ -13,13 +13,26 @@ from typing import Any
 
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """A path in the same folder to write to; it becomes `path` when the block ends well and vanishes when not."""
+    """A path in the same folder to write to; it becomes `path` when the block ends well and vanishes when not.
+
+    What it then names is on the disk: a power cut does not leave a name whose content is lost.
+    """
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
+        beside.touch()
+        mode = beside.stat().st_mode
         yield beside
+        # Some libraries write a file for its owner alone.
+        beside.chmod(mode)
+        _sync(beside)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -77,4 +90,5 @@ class CsvWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.file.close()
         if kind is None:
+            _sync(self.partial)
             os.replace(self.partial, self.path)

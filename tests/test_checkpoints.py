@@ -155,7 +155,7 @@ def test_a_method_without_a_training_state_leaves_no_checkpoint(results, tmp_pat
 def test_other_settings_do_not_go_on_from_a_checkpoint(results, tmp_path):
     folder = tmp_path / "run"
     process = subprocess.Popen(command(results, folder, "bc", 40_000), stdout=subprocess.DEVNULL)
-    while not list((folder / runs.CHECKPOINTS).glob("*.safetensors")):
+    while not list((folder / runs.CHECKPOINTS).glob("[0-9]*.safetensors")):
         assert process.poll() is None
     process.kill()
     process.wait()

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from cqlbench import runs
+from cqlbench.supervision import supervise
 
 METHOD = """
 import os, subprocess, sys, time
@@ -139,3 +140,34 @@ def test_a_time_limit_is_above_nothing(results, tmp_path):
     outcome = subprocess.run(words, capture_output=True, text=True, check=False)
     assert outcome.returncode == 2 and "--time-limit 0: not allowed; it must be above 0" in outcome.stderr
     assert not (tmp_path / "run").exists()
+
+
+def noting_the_end(folder: Path, *, then: str) -> list[str]:
+    """A process that notes in `folder` that its run is over, as the last thing it does before `then`."""
+    noted = json.dumps({"status": {"status": "done", "reason": None, "update": 80}})
+    lines = ["import os, pathlib", f"pathlib.Path({str(folder / runs.FINISHED)!r}).write_text({noted!r})", then]
+    return [sys.executable, "-c", "\n".join(lines)]
+
+
+def test_a_run_killed_before_its_last_file_is_done(tmp_path):
+    (tmp_path / runs.CHECKPOINTS).mkdir()
+    assert supervise(noting_the_end(tmp_path, then="os.kill(os.getpid(), 9)"), tmp_path) is None
+    assert json.loads((tmp_path / runs.STATUS).read_text()) == {"status": "done", "reason": None, "update": 80}
+    assert not (tmp_path / runs.CHECKPOINTS).exists()
+
+
+def test_an_attempt_that_dies_early_leaves_a_finished_run_whole(tmp_path):
+    supervise(noting_the_end(tmp_path, then=""), tmp_path)
+    (tmp_path / runs.POLICY).write_bytes(b"learned")
+    before = (tmp_path / runs.FINISHED).read_bytes()
+    told = supervise([sys.executable, "-c", "import sys; sys.exit('no data')"], tmp_path)
+    assert told == "failed: no data" and json.loads((tmp_path / runs.STATUS).read_text())["status"] == "failed"
+    assert (tmp_path / runs.POLICY).read_bytes() == b"learned"
+    assert (tmp_path / runs.FINISHED).read_bytes() == before
+
+
+def test_an_attempt_that_took_the_finished_run_away_leaves_none(tmp_path):
+    supervise(noting_the_end(tmp_path, then=""), tmp_path)
+    lines = f"import os, sys; os.remove({str(tmp_path / runs.FINISHED)!r}); sys.exit('broken')"
+    assert supervise([sys.executable, "-c", lines], tmp_path) == "failed: broken"
+    assert "cpu_seconds_job" in json.loads((tmp_path / runs.TIMING).read_text())

@@ -32,3 +32,12 @@ def test_a_table_takes_its_place_when_its_block_ends_well(tmp_path):
 def test_json_ends_with_a_line_end_and_keeps_the_order(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [1]})
     assert (tmp_path / "a.json").read_text() == '{\n  "b": 1,\n  "a": [\n    1\n  ]\n}\n'
+
+
+def test_a_file_is_for_whom_other_files_are(tmp_path):
+    other = tmp_path / "other"
+    other.touch()
+    with aside(tmp_path / "policy") as beside:
+        beside.touch()
+        beside.chmod(0o600)  # as safetensors does
+    assert (tmp_path / "policy").stat().st_mode == other.stat().st_mode
