@@ -47,9 +47,9 @@ test-fast: setup
 test-thorough: setup
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m thorough
 
-# Every fault many times over; `make test` has each of them in a short form. `make reference SUITE=faults` keeps its table.
+# Every fault many times over; `make test` has each of them in a short form. `make reference SUITE=faults` keeps its tables.
 test-faults: setup
-	CQLBENCH_FAULTS=results/faults/kills.csv $(BIN)/pytest -m faults
+	CQLBENCH_FAULTS=results/faults $(BIN)/pytest -m faults
 
 lint: setup
 	$(BIN)/ruff check .

@@ -132,7 +132,8 @@ def refuse_mixed_contents(table: pd.DataFrame) -> None:
             )
             raise UserError(
                 f"{name}: its runs were trained on different contents of the dataset ({contents}). "
-                "Their scores cannot be compared; train them again on one content."
+                "Their scores cannot be compared; `cqlbench retry SUITE --retrain-stale` trains those again that were "
+                "made from other data than lie there now."
             )
 
 

@@ -38,14 +38,34 @@ def pendulum(results: Path) -> OfflineDataset:
 
 
 @pytest.fixture(scope="session")
-def fault_table() -> Iterator[Callable[..., None]]:
-    """Takes a row per fault that was injected; writes them to the file that CQLBENCH_FAULTS names, if it does."""
+def kill_table() -> Iterator[Callable[..., None]]:
+    """Takes a row per method and moment of kills; keeps them as kills.csv in the folder that CQLBENCH_FAULTS names."""
     rows: list[dict[str, object]] = []
     yield lambda **row: rows.append(row)
-    if rows and (path := os.environ.get("CQLBENCH_FAULTS")):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    _keep("kills.csv", ["fault", "method"], rows)
+
+
+@pytest.fixture(scope="session")
+def fault_table() -> Iterator[Callable[[str, str, int, str], None]]:
+    """Takes a row per fault that was injected, how, how many times, what was lost; keeps them as faults.csv there."""
+    rows: list[dict[str, object]] = []
+    columns = ("fault", "injected", "times", "lost")
+    yield lambda *row: rows.append(dict(zip(columns, row, strict=True)))
+    _keep("faults.csv", ["fault", "injected"], rows)
+
+
+def _keep(name: str, keys: list[str], rows: list[dict[str, object]]) -> None:
+    """Writes them, after those of earlier calls that were not made anew."""
+    if not rows or not (folder := os.environ.get("CQLBENCH_FAULTS")):
+        return
+    path = Path(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = {tuple(str(row[key]) for key in keys) for row in rows}
+    earlier = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    kept = [row for row in earlier if tuple(row[key] for key in keys) not in made]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(
+            file, list(dict.fromkeys(key for row in (*kept, *rows) for key in row)), lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows([*kept, *rows])

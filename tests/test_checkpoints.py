@@ -64,14 +64,14 @@ def test_a_killed_run_ends_with_the_same_bytes(results, tmp_path, method):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("method", ["bc", "sac", "cql", "d3rlpy-bc", "d3rlpy-sac", "d3rlpy-cql", "d3rlpy-bear"])
-def test_however_often_it_is_killed(results, tmp_path, method, fault_table):
+def test_however_often_it_is_killed(results, tmp_path, method, kill_table):
     moments = list(MOMENTS) * 4
     random.Random(method).shuffle(moments)
     attempts = kill_and_compare(results, tmp_path, method, 1_200, moments)
     killed = [attempt.killed for attempt in attempts if attempt.killed]
     assert len(killed) >= 16 and set(killed) == set(MOMENTS), attempts
     for moment in MOMENTS:
-        fault_table(
+        kill_table(
             fault=f"killed during {moment}", method=method, times=killed.count(moment),
             updates_redone=max(redone(attempts, moment), default=0), updates_between_checkpoints=LOG_EVERY,
         )  # fmt: skip

@@ -79,13 +79,14 @@ def retry(
 
     from cqlbench import runs
     from cqlbench.cli.workflow import is_dry_run, run_suite
-    from cqlbench.datasets.store import stored_metadata
+    from cqlbench.datasets.sources import content_hash
     from cqlbench.provenance import code_fingerprint
     from cqlbench.suites import load_suite
 
     suite = load_suite(suite_file)
     code = code_fingerprint()
-    stored = {dataset: stored_metadata(dataset, results / "datasets") for dataset in suite.datasets}
+    # A dataset that is not there tells nothing: it may have been cleared away to save room.
+    present = {dataset: content_hash(dataset, results / "datasets") for dataset in suite.datasets * retrain_stale}
     dry_run = is_dry_run(context.args)
     for run in dict.fromkeys(run for _, run in suite.runs()):
         folder = run.folder(results)
@@ -96,11 +97,10 @@ def retry(
         if not stale:
             reason = f"{status['status']} ({status['reason']})"
         else:
-            made_of, data = json.loads((folder / runs.PROVENANCE).read_text()), stored[run.dataset]
+            made_of = json.loads((folder / runs.PROVENANCE).read_text())
             if retrain_stale and made_of["code_fingerprint"] != code:
                 reason = "made by other training code"
-            # A dataset that is not there tells nothing: it may have been cleared away to save room.
-            elif retrain_stale and data and made_of["dataset"]["content_hash"] != data["content_hash"]:
+            elif retrain_stale and present[run.dataset] not in (None, made_of["dataset"]["content_hash"]):
                 reason = "made from other data"
             else:
                 continue

@@ -116,6 +116,14 @@ def why_missing(dataset_id: str, root: Path) -> str | None:
     return f"{dataset_id}: {path} does not exist; {ways[source]}"
 
 
+def content_hash(dataset_id: str, root: Path) -> str | None:
+    """Of the data that lie there now, None where there are none. Raises UserError as `load` does for those of elsewhere."""
+    if split_id(dataset_id)[0] == "":
+        stored = store.stored_metadata(dataset_id, root)
+        return stored and stored["content_hash"]
+    return None if why_missing(dataset_id, root) else load(dataset_id, root).content_hash
+
+
 def _read_file(path: Path) -> tuple[Recording, Origin]:
     origin, columns = _described(path)
     if path.suffix not in HDF5_SUFFIXES:
