@@ -117,7 +117,7 @@ def why_missing(dataset_id: str, root: Path) -> str | None:
 
 
 def content_hash(dataset_id: str, root: Path) -> str | None:
-    """Of the data that lie there now, None where there are none. Raises UserError as `load` does for those of elsewhere."""
+    """Of the data that lie there now, None where there are none. Of those from elsewhere raises UserError as `load`."""
     if split_id(dataset_id)[0] == "":
         stored = store.stored_metadata(dataset_id, root)
         return stored and stored["content_hash"]
