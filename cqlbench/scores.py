@@ -5,6 +5,7 @@ Scores are stored 0-1 (0: the reference random policy, 1: the reference expert) 
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,7 +90,7 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
         dataset = provenance["dataset"]
         values = {int(row["update"]): row for row in _read_run_table(folder / runs.VALUES) if row["start"] == "data"}
         entry = find_algorithm(method.algorithm)
-        settings = method.config.settings()
+        settings, config_hash = method.config.settings(), run.config_hash
         for row in evaluations:
             value = values.get(int(row["update"]), {})
             rows.append(
@@ -111,7 +112,7 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
                     "true_discounted_return": value.get("true_discounted_return"),
                     "status": status,
                     "code_version": provenance.get("code_version"),
-                    "config_hash": run.config_hash,
+                    "config_hash": config_hash,
                     "dataset_hash": dataset["content_hash"],
                     "family": method.family,
                     "headline": method.headline,
@@ -285,11 +286,23 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _read_run_table(path: Path) -> list[dict[str, Any]]:
     """The rows of a run's CSV; none where the run did not come so far as to write it.
 
-    One that diverged before its first log has written an empty file.
+    One that diverged before its first log has written an empty file. Not by pandas, which takes a millisecond to begin.
+    Raises UserError where a row is not as long as the header.
     """
-    if not path.is_file() or path.stat().st_size == 0:
+    if not path.is_file():
         return []
-    return [
-        {str(key): value for key, value in row.items()}
-        for row in pd.read_csv(path, float_precision="round_trip").to_dict("records")
-    ]
+    with path.open(newline="", encoding="utf-8") as file:
+        columns, *rows = [*csv.reader(file)] or [[]]
+    if any(len(row) != len(columns) for row in rows):
+        raise UserError(f"{path} is cut short. Train the run again.")
+    return [dict(zip(columns, map(_cell, row), strict=True)) for row in rows]
+
+
+def _cell(text: str) -> int | float | str:
+    """A whole number, any other number or a word; an empty cell is no number."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return text

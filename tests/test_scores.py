@@ -149,3 +149,13 @@ def test_a_table_reads_back_as_it_was_and_has_the_same_bytes_twice(tmp_path):
     assert b"\r" not in text
     assert (tmp_path / "two.csv").read_bytes() == text
     assert "null" in collect_runs(suite, tmp_path)["axis_num_transitions"].tolist()
+
+
+def test_a_table_whose_last_row_is_cut_short_is_an_error(tmp_path):
+    suite = make_suite(tmp_path)
+    make_results(suite, tmp_path)
+    _, run = suite.runs()[0]
+    path = run.folder(tmp_path) / runs.VALUES
+    path.write_text(path.read_text()[:-20].rpartition(",")[0])
+    with pytest.raises(UserError, match=r"values\.csv is cut short"):
+        collect_values(suite, tmp_path)

@@ -215,6 +215,31 @@ def memory(
             save_figure(draw_memory(measured), out, "memory")
 
 
+@bench.command("many-runs", epilog="Example: cqlbench bench many-runs --runs 1000,3000,10000 --out results/bench")
+def many_runs(
+    runs: Annotated[str, typer.Option(help="Runs of each suite, multiples of 1,000.")] = "1000,3000,10000",
+    out: Out = None,
+) -> None:
+    """Measure all that a suite takes beside training, on made-up run folders: dry run, status, scores to report.
+
+    Says of each step whether it grows linearly or better. Needs the repository's top folder as the current one and,
+    for 10,000 runs, about 500 MB of temporary disk.
+    """
+    from cqlbench.bench.many_runs import TABLE, measure_many_runs, steps, verdicts
+    from cqlbench.bench.tables import write_rows
+
+    sizes = _whole_numbers("--runs", runs, "1000,10000")
+    with _bar(len(sizes) * len(steps(Path()))) as advance:
+        rows = measure_many_runs(sizes, advance)
+    for row in rows:
+        print(f"{row.runs:,} runs, {row.step}: {row.seconds:.1f} s, {row.peak_memory_mb:.0f} MB of memory")
+    for sentence in verdicts(rows):
+        print(sentence)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write_rows(rows, out / TABLE)
+
+
 def _show(comparisons: list[Comparison]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -248,9 +273,15 @@ def _chosen(algorithms: str, hidden: str) -> tuple[list[str], list[int]]:
     """The algorithms and sizes that are named, apart. Raises UserError for one that there is not."""
     from cqlbench.bench.updates import CONTENDERS
 
-    names, sizes = algorithms.split(","), hidden.split(",")
+    names = algorithms.split(",")
     if wrong := [name for name in names if name not in CONTENDERS]:
         raise UserError(f"--algorithms: {wrong[0]!r} is not known; name some of {','.join(CONTENDERS)}.")
-    if wrong := [size for size in sizes if not (size.isdecimal() and int(size))]:
-        raise UserError(f"--hidden: {wrong[0]!r} is not allowed; give whole numbers from 1, as 64,128,256.")
-    return names, [int(size) for size in sizes]
+    return names, _whole_numbers("--hidden", hidden, "64,128,256")
+
+
+def _whole_numbers(option: str, text: str, example: str) -> list[int]:
+    """The numbers in `text`, from 1, apart. Raises UserError for anything else."""
+    words = text.split(",")
+    if wrong := [word for word in words if not (word.isdecimal() and int(word))]:
+        raise UserError(f"{option}: {wrong[0]!r} is not allowed; give whole numbers from 1, as {example}.")
+    return [int(word) for word in words]
