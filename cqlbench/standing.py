@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -82,12 +83,14 @@ def look_at(suite: Suite, results: Path) -> Overview:
 
 
 def _look_at_run(run: Run, folder: Path, now: float) -> Standing:
-    status = folder / runs.STATUS
-    if status.is_file():
-        content = json.loads(status.read_text())
+    if status := _content(folder / runs.STATUS):
+        content = json.loads(status)
         return Standing(run, content["status"], content["update"] or 0, content["reason"], None)
     growing = [folder / f"{runs.TRAIN}.partial", folder / runs.LOG]
-    written = [path.stat().st_mtime for path in growing if path.is_file()]
+    written = []
+    for path in growing:
+        with suppress(FileNotFoundError):
+            written.append(path.stat().st_mtime)
     if not written:
         return Standing(run, LEFT, 0, None, None)
     silence = max(0.0, now - max(written))
@@ -96,17 +99,22 @@ def _look_at_run(run: Run, folder: Path, now: float) -> Standing:
 
 def _last_update(table: Path) -> int:
     """The update of the last whole row of a table that is being written."""
-    if not table.is_file():
-        return 0
-    *_, last = table.read_text().rpartition("\n")[0].split("\n")
+    *_, last = _content(table).rpartition("\n")[0].split("\n")
     first = last.partition(",")[0]
     return int(first) if first.isdigit() else 0
 
 
 def _cpu_seconds(folder: Path) -> float:
     """What the run has noted; a run that is going on notes it at its end."""
-    path = folder / runs.TIMING
-    return json.loads(path.read_text()).get("cpu_seconds_job", 0.0) if path.is_file() else 0.0
+    return json.loads(_content(folder / runs.TIMING) or "{}").get("cpu_seconds_job", 0.0)
+
+
+def _content(path: Path) -> str:
+    """Empty where it is not there, or not any more: the run may be going on."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _duration(seconds: float) -> str:
