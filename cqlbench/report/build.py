@@ -108,7 +108,7 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
         safety=sections.safety(tables["safety"]),
         unfinished=rows_of(runs[runs["status"] != "done"]),
         taken=sections.taken(runs),
-        left_out=rows_of(tables["holes"][tables["holes"]["status"] == "done"]),
+        left_out=sections.left_out(tables["holes"]),
         warnings=rows_of(runs.dropna(subset=["warning"])[["dataset", "warning"]].drop_duplicates()),
         fingerprints=runs.groupby("code_fingerprint")["seed"].size().to_dict(),
         versions=runs.groupby("code_version")["seed"].size().to_dict(),

@@ -124,6 +124,20 @@ def taken(runs: pd.DataFrame) -> list[Row]:
     return rows_of(groups["seed"].size().rename("runs").reset_index())
 
 
+def left_out(holes: pd.DataFrame) -> list[Row]:
+    """The finished runs of holes.csv, a row for those of one method with the same seeds and reason: `method`, `seeds`,
+    `because` and `datasets`.
+    """
+    finished = holes[holes["status"] == "done"]
+    found: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}
+    for (method, because, dataset), group in finished.groupby(["method", "because", "dataset"]):
+        found.setdefault((method, because, tuple(sorted(group["seed"]))), []).append(dataset)
+    return [
+        {"method": method, "because": because, "seeds": seeds, "datasets": datasets}
+        for (method, because, seeds), datasets in found.items()
+    ]
+
+
 def costs_of_runs(runs: pd.DataFrame) -> list[Row]:
     """Mean time, rate and memory of the runs of each method of which any is known."""
     columns = {"seconds": "mean", "updates_per_second": "mean", "peak_memory_mb": "max"}

@@ -19,6 +19,7 @@ from cqlbench.errors import UserError
 from cqlbench.figures import figure_names
 from cqlbench.report.build import write_report
 from cqlbench.report.figure_texts import FIGURE_TEXTS, SCORES_TEXT
+from cqlbench.report.sections import left_out
 from cqlbench.scores import read_table, write_table
 
 
@@ -52,6 +53,18 @@ def test_the_page_needs_nothing_else(made):
     assert found.wordless == 0
 
 
+def test_finished_runs_are_left_out_together():
+    holes = pd.DataFrame(
+        [("b", "bc", 3), ("b", "bc", 1), ("a", "bc", 1), ("a", "bc", 3), ("a", "sac", 1)],
+        columns=["dataset", "method", "seed"],
+    ).assign(status="done", because="lacking")
+    rows = left_out(pd.concat([holes, holes.assign(status="failed", seed=7)]))
+    assert [(row["method"], row["seeds"], row["datasets"]) for row in rows] == [
+        ("bc", (1, 3), ["a", "b"]),
+        ("sac", (1,), ["a"]),
+    ]
+
+
 def test_hostile_text_stays_text(made):
     _, page = made
     assert "<script>alert(1)" not in page and "&lt;script&gt;alert(1)" in page
@@ -82,7 +95,7 @@ def test_what_is_missing_or_mixed_is_named(made):
     section = page[page.index("What is missing") : page.index("The evidence")]
     for word in ("missing", "failed", "ValueError", "500 of 1000", "older", "f00d", "&lt;MuJoCo&gt;"):
         assert word in section
-    assert "hopper/random-expert-v0, bc, seed 2" in section
+    assert "<li>bc, seed 2: " in section and "(hopper/random-expert-v0)." in section
 
 
 def test_settings_hardware_and_note_are_there(made):
