@@ -9,9 +9,9 @@ import pandas as pd
 import yaml
 
 from cqlbench.errors import UserError
+from cqlbench.published.curves import ABOUT
 from cqlbench.suites import Suite
 
-ABOUT = "about.yaml"
 KEYS = ("title", "note", "source")
 
 
