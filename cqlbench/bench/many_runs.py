@@ -24,6 +24,7 @@ from cqlbench import runs
 from cqlbench.bench.scaling import LINEAR
 from cqlbench.errors import UserError
 from cqlbench.runs import Run
+from cqlbench.scores import read_table
 from cqlbench.seeding import generator_for
 from cqlbench.suites import load_suite
 
@@ -50,6 +51,8 @@ SUITE: dict[str, Any] = {
 }
 # Of so many runs one has failed; of so many, one has diverged.
 FAILED_ONE_IN, DIVERGED_ONE_IN = 500, 100
+# The first step for which there are runs.
+TRAINED = "dry run, all trained"
 METRICS = ("td_loss", "q_data", "conservative_gap", "actor_loss", "q_policy", "entropy", "temperature")
 
 
@@ -77,7 +80,9 @@ class Bound(NamedTuple):
 
 BOUNDS = (
     Bound("dry run with nothing made, seconds", ("dry run, nothing made",), "seconds", 60),
-    Bound("scores and report, statistics and figures being there, seconds", ("scores", "report"), "seconds", 120),
+    Bound(
+        "scores, figures and report, statistics being there, seconds", ("scores", "figures", "report"), "seconds", 120
+    ),
     Bound("report, MB", ("report",), "written_mb", 20),
 )
 
@@ -108,8 +113,9 @@ def steps(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
     dry_run = ["snakemake", "-n", "--configfile", str(suite), "--config", f"results={results}"]
     given, to = [str(suite), "--results", str(results)], ["--out", str(out)]
     return {
+        "DAG, nothing made": ([*dry_run, "--quiet", "all"], []),
         "dry run, nothing made": (dry_run, []),
-        "dry run, all trained": (dry_run, []),
+        TRAINED: (dry_run, []),
         "status": (["cqlbench", "status", *given], []),
         "scores": (
             ["cqlbench", "scores", *given, *to],
@@ -122,6 +128,7 @@ def steps(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
             ["cqlbench", "report", str(out), "--suite", str(suite), "--results", str(results)],
             ["report.html"],
         ),
+        "dry run, all made": (dry_run, []),
     }
 
 
@@ -231,7 +238,7 @@ def _measure(folder: Path, seeds: int, advance: Callable[[], None]) -> list[Row]
     results = folder / "results"
     count, rows = seeds * _runs_per_seed(), []
     for step, (command, leaves) in steps(folder).items():
-        if step == "dry run, all trained":
+        if step == TRAINED:
             write_runs(suite_file, results)
         seconds, peak = _call(command, folder / "log")
         left = [results / "suites" / "many" / name for name in leaves]
@@ -265,10 +272,29 @@ def _megabytes(used: resource.struct_rusage) -> float:
 
 
 def exponent(rows: Sequence[Row], step: str) -> float:
-    """b of seconds ~ runs^b of this step, between the largest suite and the smallest of at least a tenth of its runs."""
+    """b of seconds ~ runs^b of this step, fitted to the largest decade of suites."""
     largest = max(row.runs for row in rows)
     decade = [row for row in rows if row.step == step and row.runs >= largest / 10]
     return float(np.polyfit(np.log([row.runs for row in decade]), np.log([row.seconds for row in decade]), 1)[0])
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Seconds of each step by size, with the memory and the files of the largest, as a page shows them."""
+    sizes = sorted({row.runs for row in rows})
+    by_place = {(row.step, row.runs): row for row in rows}
+    columns = ["step", *(f"{size:,} runs, s" for size in sizes), "memory, MB", "left, MB"]
+    lines = ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
+    for step in dict.fromkeys(row.step for row in rows):
+        seconds = [f"{by_place[step, size].seconds:.1f}" for size in sizes]
+        largest = by_place[step, sizes[-1]]
+        left = f"{largest.written_mb:.1f}" if largest.written_mb else ""
+        lines.append("| " + " | ".join([step, *seconds, f"{largest.peak_memory_mb:.0f}", left]) + " |")
+    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in verdicts(rows))]) + "\n"
+
+
+def read_rows(path: Path) -> list[Row]:
+    """many_runs.csv. Raises UserError where it is not there."""
+    return [Row(*values) for values in read_table(path, "`cqlbench bench many-runs`").itertuples(index=False)]
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:
