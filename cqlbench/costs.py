@@ -1,4 +1,4 @@
-"""What a suite costs: CPU hours from measured update rates, memory per run.
+"""What a suite costs: CPU hours from measured update rates; what a run is given: memory and, on a cluster, minutes.
 
 Rates are never typed by hand: they are read from finished runs, first those under this results folder, then those the
 package's table was written from (`cqlbench price --measure`).
@@ -32,6 +32,13 @@ COLUMNS = ["algorithm", "width", "depth", "updates_per_second", "machine"]
 NATIVE_RUN_MB = 700
 OTHER_RUN_MB = 900
 DATASET_MB = 900
+# Of what a cluster grants a job, in minutes: for all that is no update, from starting Python to waiting for a file
+# system, also where the run has a limit of its own; for a run whose kind nobody has measured; for making a dataset.
+SETTING_UP_MINUTES = 10
+UNMEASURED_MINUTES = 12 * 60
+DATASET_MINUTES = 60
+# How many times as long as on the machine that was measured an update may take: a node is older, or shared.
+SLOWER = 3
 
 
 class Kind(NamedTuple):
@@ -75,9 +82,8 @@ class Price:
         return f"{counts}, CPU hours to go unknown: no run of {kind.algorithm}{size} has been measured"
 
 
-def price(suite: Suite, results: Path) -> Price:
-    """Counts the suite's runs and estimates the CPU hours of those that have no status yet."""
-    rates = known_rates(results)
+def price(suite: Suite, results: Path, rates: dict[Kind, Rate]) -> Price:
+    """Counts the suite's runs and estimates, at these rates, the CPU hours of those that have no status yet."""
     statuses, seconds, unmeasured = [], 0.0, []
     # Two methods of a suite may share a run.
     planned = {run.folder(results): run for _, run in suite.runs()}
@@ -171,6 +177,18 @@ def run_memory_mb(run: runs.Run) -> int:
     critics = settings.get("num_critics", 2)
     activations = critics * run.config.batch_size * actions * settings.get("width", 0) * layers * 2 * 4
     return (NATIVE_RUN_MB if native else OTHER_RUN_MB) + math.ceil(activations / 2**20)
+
+
+def run_minutes(run: runs.Run, rates: dict[Kind, Rate], time_limit: float | None) -> int:
+    """The minutes to ask a cluster for: what `run` takes at these rates on a slower machine, or its own limit.
+
+    Of the two the run's own limit is reached first, because it leaves a status. A run whose kind has no rate is given
+    UNMEASURED_MINUTES.
+    """
+    if time_limit is not None:
+        return SETTING_UP_MINUTES + math.ceil(time_limit)
+    seconds = expected_seconds(run, rates)
+    return UNMEASURED_MINUTES if seconds is None else SETTING_UP_MINUTES + math.ceil(SLOWER * seconds / 60)
 
 
 def free_memory_mb(limits: Iterable[Path] = (Path("/sys/fs/cgroup/memory.max"),)) -> int:

@@ -31,7 +31,7 @@ def test_price_counts_what_is_done_and_what_failed(suite, tmp_path):
     finish(planned[0], tmp_path)
     finish(planned[1], tmp_path, "diverged")
     finish(planned[2], tmp_path, "failed")
-    price = costs.price(suite, tmp_path)
+    price = costs.price(suite, tmp_path, costs.known_rates(tmp_path))
     assert (price.runs, price.done, price.failed) == (len(planned), 2, 1)
     assert f"suite smoke: {len(planned)} runs (2 done, 1 failed)" in str(price)
 
@@ -43,12 +43,12 @@ def test_price_is_the_time_of_like_runs(suite, tmp_path, monkeypatch):
         if run.seed == suite.seeds[0]:
             finish(run, tmp_path, seconds=90.0)
     to_go = len(planned) - len(planned) // len(suite.seeds)
-    assert costs.price(suite, tmp_path).hours == pytest.approx(to_go * 90 / 3600)
+    assert costs.price(suite, tmp_path, costs.known_rates(tmp_path)).hours == pytest.approx(to_go * 90 / 3600)
 
 
 def test_a_kind_never_measured_is_named_not_guessed(suite, tmp_path, monkeypatch):
     monkeypatch.setattr(costs, "read_rates", dict)
-    price = costs.price(suite, tmp_path)
+    price = costs.price(suite, tmp_path, costs.known_rates(tmp_path))
     assert price.hours is None
     assert "unknown: no run of cql with width 32 and depth 2 has been measured" in str(price)
 
@@ -96,7 +96,7 @@ def test_a_run_on_its_way_has_no_rate_and_stops_nothing(suite, tmp_path):
     finish(run, tmp_path)
     (run.folder(tmp_path) / runs.STATUS).unlink()
     assert costs.measure_rates(tmp_path) == {}
-    assert costs.price(suite, tmp_path).done == 0
+    assert costs.price(suite, tmp_path, costs.known_rates(tmp_path)).done == 0
 
 
 def test_a_run_of_two_methods_is_priced_once(suite, tmp_path, monkeypatch):
@@ -104,7 +104,7 @@ def test_a_run_of_two_methods_is_priced_once(suite, tmp_path, monkeypatch):
     twin = replace(suite, methods=(suite.methods[0], replace(suite.methods[0], label="twin", family="twin")))
     planned = list(dict.fromkeys(run for _, run in twin.runs()))
     finish(planned[0], tmp_path, seconds=90.0)
-    price = costs.price(twin, tmp_path)
+    price = costs.price(twin, tmp_path, costs.known_rates(tmp_path))
     assert (price.runs, price.done) == (len(planned), 1)
     assert price.hours == pytest.approx((len(planned) - 1) * 90 / 3600)
 

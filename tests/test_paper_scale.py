@@ -143,7 +143,7 @@ def quoted(name: str) -> list[str]:
 
 
 def test_the_page_quotes_the_prices(tmp_path: Path) -> None:
-    prices = [str(costs.price(load_suite(suite_file(name)), tmp_path)) for name in NAMES]
+    prices = [str(costs.price(load_suite(suite_file(name)), tmp_path, costs.read_rates())) for name in NAMES]
     assert quoted("prices") == prices and "unknown" not in "".join(prices)
 
 

@@ -43,7 +43,7 @@ def price(
     if measure:
         costs.write_rates(costs.measure_rates(results), measure)
     if suite_file:
-        print(costs.price(load_suite(suite_file), results))
+        print(costs.price(load_suite(suite_file), results, costs.known_rates(results)))
 
 
 def status(

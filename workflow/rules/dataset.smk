@@ -6,6 +6,7 @@ rule dataset:
     threads: 1
     resources:
         mem_mb=costs.DATASET_MB,
+        runtime=costs.DATASET_MINUTES,
     message:
         "dataset {wildcards.task}/{wildcards.kind}"
     shell:

@@ -8,7 +8,12 @@ rule train:
         f"{RESULTS}/logs/runs/{{run}}.log",
     threads: 1
     resources:
-        mem_mb=lambda wildcards: costs.run_memory_mb(RUNS[wildcards.run]),
+        # Given to a cluster; more at each attempt, for a run that cannot go on from where it was.
+        mem_mb=lambda wildcards, attempt: attempt * costs.run_memory_mb(RUNS[wildcards.run]),
+        runtime=lambda wildcards, attempt: (
+            attempt * costs.run_minutes(RUNS[wildcards.run], rates(), TIME_LIMITS[wildcards.run])
+        ),
+        gpu=lambda wildcards: 1 if DEVICE else None,
     params:
         folder=subpath(output[0], parent=True),
         arguments=lambda wildcards: shlex.join(RUNS[wildcards.run].arguments()),
