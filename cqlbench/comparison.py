@@ -15,6 +15,7 @@ import pandas as pd
 
 from cqlbench import style
 from cqlbench.errors import UserError
+from cqlbench.runs import DIVERGED
 from cqlbench.scores import RUNS, SCORES, VALUES, read_table, write_table
 from cqlbench.statistics import CONFIDENCE, aggregates, final_scores, improvement, probability_of_improvement
 from cqlbench.statistics.paired import (
@@ -149,6 +150,11 @@ def remarks(table: pd.DataFrame) -> list[str]:
     sentences = [
         f"The {len(part)} runs of {_name(str(family))} are taken from {folder}; they were not trained here."
         for (family, folder), part in table.groupby(["method", "taken_from"])
+    ]
+    diverged = table[table["reason"].astype(str).str.startswith(DIVERGED) & table["score"].notna()]
+    sentences += [
+        f"{len(part)} of the runs of {_name(str(family))} diverged; such a run counts with its last evaluation."
+        for family, part in diverged.groupby("method")
     ]
     for what, column in (("training code", "code_fingerprint"), ("packages", "packages")):
         makers = table.groupby(column)["method"].agg(lambda names: ", ".join(map(_name, sorted(set(names)))))

@@ -218,14 +218,15 @@ def collect_training(suite: Suite, results: Path) -> pd.DataFrame:
 
 
 def collect_episodes(suite: Suite, results: Path) -> pd.DataFrame:
-    """The episodes of each finished run's last evaluation: EPISODE_COLUMNS.
+    """The episodes of the last evaluation of each run that came to a result: EPISODE_COLUMNS.
 
     `terminated` is 1 where the task's own rule ended the episode and 0 where the time limit did.
     """
     rows = []
     for method, run, folder in _folders(suite, results):
-        if _read_json(folder / runs.STATUS).get("status") != "done":
+        if _read_json(folder / runs.STATUS).get("status") not in runs.RESULTS_OF_TRAINING:
             continue
+        episodes = _read_run_table(folder / runs.EPISODES)
         references = _read_json(folder / runs.PROVENANCE)["dataset"]
         rows += [
             {
@@ -235,8 +236,8 @@ def collect_episodes(suite: Suite, results: Path) -> pd.DataFrame:
                 "score": score_of(row["return"], references["ref_min"], references["ref_max"]),
                 **row,
             }
-            for row in _read_run_table(folder / runs.EPISODES)
-            if row["update"] == run.protocol.updates
+            for row in episodes
+            if row["update"] == episodes[-1]["update"]
         ]
     table = pd.DataFrame(rows, columns=EPISODE_COLUMNS)
     return table.sort_values(KEYS[EPISODES], ignore_index=True)

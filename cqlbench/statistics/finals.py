@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cqlbench.runs import DIVERGED, DONE
 from cqlbench.statistics.intervals import over_seeds, t_interval, t_quantile
 
 KEYS = ["dataset", "method", "seed"]
@@ -17,14 +18,17 @@ def with_scores(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 
 def final_scores(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """One row per run that has a score at its last update: that evaluation, and `best`, its highest score on the way.
+    """One row per run that came to a result: its last evaluation, and `best`, its highest score on the way.
 
+    That is the one after its last update; of a run that diverged it is the last one before, which its policy did reach.
     `difference_mean` is predicted minus true value, paired over the states of the data; `difference_low` and
     `difference_high` are its Student's interval over these states, which is about this one run and no other seed.
     """
     scores = with_scores(scores)
     finals = scores.merge(runs[[*KEYS, "updates"]], on=KEYS)
-    finals = finals[(finals["update"] == finals["updates"]) & (finals["status"] == "done")]
+    done = (finals["status"] == DONE) & (finals["update"] == finals["updates"])
+    last = finals["update"] == finals.groupby(KEYS)["update"].transform("max")
+    finals = finals[done | (last & (finals["status"] == DIVERGED))]
     best = scores.groupby(KEYS, as_index=False).agg(best=("score", "max"))
     differences = ["difference_mean", "difference_standard_error", "states"]
     paired = values.loc[values["start"] == "data", [*KEYS, "update", *differences]]
@@ -43,7 +47,8 @@ def final_scores(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame)
 
 
 def score_matrices(finals: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    """Complete matrices (seeds x datasets) of the final scores of each headline method, and what they had to leave out.
+    """Complete matrices (seeds x datasets) of the final scores of each headline method, and the runs that they had to
+    leave out or that came to no end.
 
     All methods are compared on the same datasets: those on which every method that finished anything finished a run.
     Of these, a method keeps the seeds it finished on all.
@@ -69,6 +74,8 @@ def score_matrices(finals: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, 
             because = "another headline method has no finished run on this dataset, so it leaves the aggregates"
         elif run.headline and run.seed not in matrices[run.method].index:
             because = "the method lacks this seed on another dataset, so the seed leaves the aggregates"
+        elif run.status == DIVERGED:
+            because = "it diverged; its last evaluation counts"
         else:
             continue
         holes.append((*key, run.headline, run.status, run.reason, because))
@@ -80,9 +87,11 @@ def score_table(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset and method of the suite; `best_mean` is the mean of each run's best evaluation on the way.
 
     `difference_mean` is that of predicted minus true value, with its t interval; `failed` counts the runs without a
-    final evaluation.
+    final evaluation, `diverged` those among `seeds` that count with the last one before they diverged.
     """
     planned = runs.groupby(GROUPS, as_index=False).agg(planned=("seed", "size"))
+    diverged = finals.merge(runs.loc[runs["status"] == DIVERGED, KEYS], on=KEYS)
+    counts = diverged.groupby(GROUPS, as_index=False).agg(diverged=("seed", "size"))
     found = over_seeds(
         finals,
         GROUPS,
@@ -101,8 +110,10 @@ def score_table(finals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         on=GROUPS,
         how="left",
     )
-    table = planned.merge(found, on=GROUPS, how="left").fillna({"seeds": 0}).astype({"seeds": int})
-    return table.assign(failed=table["planned"] - table["seeds"]).drop(columns="planned")
+    table = planned.merge(found, on=GROUPS, how="left").merge(counts, on=GROUPS, how="left")
+    table = table.fillna({"seeds": 0, "diverged": 0}).astype({"seeds": int, "diverged": int})
+    table.insert(table.columns.get_loc("diverged"), "failed", table["planned"] - table["seeds"])
+    return table.drop(columns="planned")
 
 
 def curves(scores: pd.DataFrame) -> pd.DataFrame:

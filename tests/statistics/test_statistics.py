@@ -166,6 +166,28 @@ def test_a_suite_without_any_finished_run_has_tables_too(tmp_path):
     assert found["diagnostics"].empty
 
 
+def test_a_run_that_diverged_counts_with_its_last_evaluation(few_repetitions):
+    scores = np.random.default_rng(0).random((2, 1, 3, 4))
+    tables = make_tables(scores)
+    for number in (0, 1):
+        of_run = (tables[number]["method"] == "a") & (tables[number]["seed"] == 2)
+        tables[number].loc[of_run, "status"] = "diverged"
+    # It came to its second evaluation, and so did one of the other method that then failed.
+    tables[0] = tables[0][~((tables[0]["seed"] == 2) & (tables[0]["update"] > 2))]
+    tables[1].loc[(tables[1]["method"] == "b") & (tables[1]["seed"] == 2), "status"] = "failed"
+    found = statistics.compute_statistics(*tables)
+    finals = found["finals"].set_index(["method", "seed"])
+    assert (
+        finals.loc[("a", 2), ["update", "score"]].tolist() == [2, scores[0, 0, 2, 1]] and ("b", 2) not in finals.index
+    )
+    because = found["holes"].set_index("method")["because"]
+    assert dict(because) == {"a": "it diverged; its last evaluation counts", "b": "the run has no final evaluation"}
+    table = found["table"].set_index("method")
+    assert table[["seeds", "failed", "diverged"]].to_numpy().tolist() == [[3, 0, 1], [2, 1, 0]]
+    assert table.loc["a", "score_mean"] == pytest.approx(np.mean([*scores[0, 0, :2, 3], scores[0, 0, 2, 1]]))
+    assert found["sample_efficiency"].query("method == 'a'")["update"].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("nothing", [np.nan, np.inf])
 def test_a_last_score_that_is_no_number_is_a_hole(nothing, few_repetitions):
     scores = np.random.default_rng(0).random((2, 2, 3, 2))
