@@ -7,7 +7,6 @@ timing is not there is counted as untimed.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import psutil
 
 from cqlbench import runs
 from cqlbench.datasets.store import dataset_folder
+from cqlbench.records import read_record
 from cqlbench.stopwatch import Stopwatch, process_age
 from cqlbench.suites import Suite
 from cqlbench.writers import CsvWriter, write_json
@@ -168,8 +168,8 @@ def _read_run(folder: Path) -> Job | None:
     path = folder / runs.TIMING
     if not path.is_file():
         return None
-    timing = json.loads(path.read_text())
-    if json.loads((folder / runs.STATUS).read_text())["status"] not in runs.RESULTS_OF_TRAINING:
+    timing = read_record(path)
+    if read_record(folder / runs.STATUS)["status"] not in runs.RESULTS_OF_TRAINING:
         works = {FAILED: _spent(timing, "job")}
     elif "cpu_seconds_training" not in timing:
         return None
@@ -188,7 +188,7 @@ def _read_run(folder: Path) -> Job | None:
 def _read_job(path: Path, work: str) -> Job | None:
     if not path.is_file():
         return None
-    return Job({work: _spent(json.loads(path.read_text()), work)}, path.stat().st_mtime)
+    return Job({work: _spent(read_record(path), work)}, path.stat().st_mtime)
 
 
 def _spent(timing: dict[str, float], work: str) -> Spent:

@@ -7,7 +7,6 @@ package's table was written from (`cqlbench price --measure`).
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ import psutil
 from cqlbench import runs
 from cqlbench.algorithms.registry import find_algorithm
 from cqlbench.errors import UserError
+from cqlbench.records import read_record
 from cqlbench.suites import Suite
 from cqlbench.writers import CsvWriter
 
@@ -32,6 +32,8 @@ COLUMNS = ["algorithm", "width", "depth", "updates_per_second", "machine"]
 NATIVE_RUN_MB = 700
 OTHER_RUN_MB = 900
 DATASET_MB = 900
+# On a node, what starts and watches a job beside its own processes: two of Snakemake, which hold the whole suite.
+NODE_MB = 600
 # Of what a cluster grants a job, in minutes: for all that is no update, from starting Python to waiting for a file
 # system, also where the run has a limit of its own; for a run whose kind nobody has measured; for making a dataset.
 SETTING_UP_MINUTES = 10
@@ -88,9 +90,8 @@ def price(suite: Suite, results: Path, rates: dict[Kind, Rate]) -> Price:
     # Two methods of a suite may share a run.
     planned = {run.folder(results): run for _, run in suite.runs()}
     for folder, run in planned.items():
-        status = folder / runs.STATUS
-        if status.is_file():
-            statuses.append(json.loads(status.read_text())["status"])
+        if status := read_record(folder / runs.STATUS):
+            statuses.append(status["status"])
             continue
         expected = expected_seconds(run, rates)
         if expected is not None:
@@ -123,14 +124,15 @@ def measure_rates(results: Path) -> dict[Kind, Rate]:
     """The median rate of each kind over the finished runs under `results`."""
     measured: dict[Kind, list[Rate]] = defaultdict(list)
     for path in sorted((Path(results) / "runs").rglob(runs.TIMING)):
-        status = path.parent / runs.STATUS
-        # Without one the run is being made, or was stopped.
-        if not status.is_file() or json.loads(status.read_text())["status"] != "done":
+        # Without a status the run is being made, or was stopped.
+        if read_record(path.parent / runs.STATUS).get("status") != runs.DONE:
             continue
-        timing = json.loads(path.read_text())
-        config = json.loads((path.parent / runs.CONFIG).read_text())
-        rate = config["protocol"]["updates"] / _seconds(timing)
-        measured[_kind(config["algorithm"], config["settings"])].append(Rate(rate, timing["cpu"]))
+        timing, config = read_record(path), read_record(path.parent / runs.CONFIG)
+        try:
+            rate = config["protocol"]["updates"] / _seconds(timing)
+            measured[_kind(config["algorithm"], config["settings"])].append(Rate(rate, timing["cpu"]))
+        except (KeyError, TypeError, ZeroDivisionError) as error:
+            raise UserError(f"{path} and {runs.CONFIG} beside it do not say what the run cost ({error!r}).") from error
     return {
         kind: Rate(median(rate.updates_per_second for rate in rates), rates[-1].machine)
         for kind, rates in measured.items()

@@ -6,7 +6,6 @@ Scores are stored 0-1 (0: the reference random policy, 1: the reference expert) 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pandas as pd
 from cqlbench import runs
 from cqlbench.algorithms.registry import find_algorithm
 from cqlbench.errors import UserError
+from cqlbench.records import read_record
 from cqlbench.runs import Run
 from cqlbench.suites import Method, Suite
 from cqlbench.tasks import score_of
@@ -75,14 +75,14 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for method, run, folder in _folders(suite, results):
         evaluations = _read_run_table(folder / runs.EVALUATION)
-        status = _read_json(folder / runs.STATUS).get("status", "missing")
+        status = read_record(folder / runs.STATUS).get("status", "missing")
         points = [int(row["update"]) for row in evaluations]
         if status == "done" and points != run.protocol.evaluation_points():
             raise UserError(
                 f"{folder / runs.EVALUATION} says it is done but holds the evaluations {points}, "
                 f"not {run.protocol.evaluation_points()}. Train the run again."
             )
-        provenance = _read_json(folder / runs.PROVENANCE)
+        provenance = read_record(folder / runs.PROVENANCE)
         if not evaluations or (status != "done" and "dataset" not in provenance):
             continue
         if "dataset" not in provenance:
@@ -149,9 +149,9 @@ def collect_runs(suite: Suite, results: Path) -> pd.DataFrame:
     axes = suite.axes
     rows: list[dict[str, Any]] = []
     for method, run, folder in _folders(suite, results):
-        status = _read_json(folder / runs.STATUS)
-        timing = _read_json(folder / runs.TIMING)
-        provenance = _read_json(folder / runs.PROVENANCE)
+        status = read_record(folder / runs.STATUS)
+        timing = read_record(folder / runs.TIMING)
+        provenance = read_record(folder / runs.PROVENANCE)
         dataset = provenance.get("dataset", {})
         rows.append(
             {
@@ -224,10 +224,10 @@ def collect_episodes(suite: Suite, results: Path) -> pd.DataFrame:
     """
     rows = []
     for method, run, folder in _folders(suite, results):
-        if _read_json(folder / runs.STATUS).get("status") not in runs.RESULTS_OF_TRAINING:
+        if read_record(folder / runs.STATUS).get("status") not in runs.RESULTS_OF_TRAINING:
             continue
         episodes = _read_run_table(folder / runs.EPISODES)
-        references = _read_json(folder / runs.PROVENANCE)["dataset"]
+        references = read_record(folder / runs.PROVENANCE)["dataset"]
         rows += [
             {
                 "dataset": run.dataset,
@@ -272,16 +272,6 @@ def read_table(path: Path, made_by: str = "`cqlbench scores` or `cqlbench statis
 def _folders(suite: Suite, results: Path) -> Iterator[tuple[Method, Run, Path]]:
     for method, run in suite.runs():
         yield method, run, run.folder(results)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object in `path`; empty where the run did not come so far as to write it."""
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not JSON ({error}). Train the run again.") from error
 
 
 def _read_run_table(path: Path) -> list[dict[str, Any]]:

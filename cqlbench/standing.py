@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from contextlib import suppress
@@ -12,11 +11,12 @@ from typing import NamedTuple
 
 from cqlbench import runs
 from cqlbench.costs import expected_seconds, known_rates
+from cqlbench.records import STATUSES, read_record
 from cqlbench.runs import Run
 from cqlbench.suites import Suite
 
 RUNNING, STOPPED, LEFT = "running", "stopped", "left"
-STATES = (*runs.RESULTS_OF_TRAINING, runs.FAILED, runs.TIMED_OUT, runs.OUT_OF_MEMORY, RUNNING, STOPPED, LEFT)
+STATES = (*STATUSES, RUNNING, STOPPED, LEFT)
 # A run that has written nothing for so many seconds is taken for dead; a row of train.csv seldom takes that long.
 SILENCE = 600.0
 
@@ -83,9 +83,8 @@ def look_at(suite: Suite, results: Path) -> Overview:
 
 
 def _look_at_run(run: Run, folder: Path, now: float) -> Standing:
-    if status := _content(folder / runs.STATUS):
-        content = json.loads(status)
-        return Standing(run, content["status"], content["update"] or 0, content["reason"], None)
+    if status := read_record(folder / runs.STATUS):
+        return Standing(run, status["status"], status.get("update") or 0, status.get("reason"), None)
     growing = [folder / f"{runs.TRAIN}.partial", folder / runs.LOG]
     written = []
     for path in growing:
@@ -106,7 +105,7 @@ def _last_update(table: Path) -> int:
 
 def _cpu_seconds(folder: Path) -> float:
     """What the run has noted; a run that is going on notes it at its end."""
-    return json.loads(_content(folder / runs.TIMING) or "{}").get("cpu_seconds_job", 0.0)
+    return read_record(folder / runs.TIMING).get("cpu_seconds_job", 0.0)
 
 
 def _content(path: Path) -> str:

@@ -12,7 +12,7 @@ FLOORS = [
     ["tasks", "seeding", "environments", "cells"],
     ["datasets", "networks", "losses"],
     ["algorithms"],
-    ["runs", "normalisation", "provenance"],
+    ["runs", "normalisation", "provenance", "records"],
     ["training", "simulation", "evaluation", "diagnostics"],
     ["checkpoints", "event_files", "execution", "supervision", "suites"],
     ["accounting", "costs", "scores", "taken", "standing"],

@@ -74,13 +74,13 @@ def retry(
     to Snakemake; with its `--dry-run` nothing is removed either, only listed. A run that diverged is a result, not a
     failure: it would diverge again.
     """
-    import json
     import shutil
 
     from cqlbench import runs
     from cqlbench.cli.workflow import is_dry_run, run_suite
     from cqlbench.datasets.sources import content_hash
     from cqlbench.provenance import code_fingerprint
+    from cqlbench.records import read_record
     from cqlbench.suites import load_suite
 
     suite = load_suite(suite_file)
@@ -90,17 +90,16 @@ def retry(
     dry_run = is_dry_run(context.args)
     for run in dict.fromkeys(run for _, run in suite.runs()):
         folder = run.folder(results)
-        if not (folder / runs.STATUS).is_file():
+        if not (status := read_record(folder / runs.STATUS)):
             continue
-        status = json.loads((folder / runs.STATUS).read_text())
         stale = status["status"] in runs.RESULTS_OF_TRAINING
         if not stale:
-            reason = f"{status['status']} ({status['reason']})"
+            reason = f"{status['status']} ({status.get('reason')})"
         else:
-            made_of = json.loads((folder / runs.PROVENANCE).read_text())
-            if retrain_stale and made_of["code_fingerprint"] != code:
+            made_of = read_record(folder / runs.PROVENANCE)
+            if retrain_stale and made_of.get("code_fingerprint") != code:
                 reason = "made by other training code"
-            elif retrain_stale and present[run.dataset] not in (None, made_of["dataset"]["content_hash"]):
+            elif retrain_stale and present[run.dataset] not in (None, made_of.get("dataset", {}).get("content_hash")):
                 reason = "made from other data"
             else:
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 
 from cqlbench import runs as run_files
 from cqlbench import style
+from cqlbench.records import read_record
 from cqlbench.report.pages import rows_of
 from cqlbench.runs import readable
 from cqlbench.statistics import CONFIDENCE
@@ -148,16 +148,12 @@ def surroundings(runs: pd.DataFrame, results: Path) -> list[tuple[str, str, int]
     """(what, value, number of runs) of packages and hardware, each value that occurs named."""
     counts: Counter[tuple[str, str]] = Counter()
     for folder in runs["folder"].dropna():
-        made_of = _read_if_there(results / folder / run_files.PROVENANCE).get("packages", {})
+        made_of = read_record(results / folder / run_files.PROVENANCE).get("packages", {})
         # A failed run's timing does not name the machine.
-        timing = _read_if_there(results / folder / run_files.TIMING)
+        timing = read_record(results / folder / run_files.TIMING)
         machine = {what: timing[what] for what in ("cpu", "cores", "threads") if what in timing}
         counts.update((what, str(value)) for what, value in (made_of | machine).items())
     return [(what, value, count) for (what, value), count in sorted(counts.items())]
-
-
-def _read_if_there(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def settings(suite: Suite) -> list[Row]:
