@@ -7,6 +7,7 @@ once. Everything a person can get wrong in the file is found here, before any jo
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -185,6 +186,8 @@ def _explain(error: jsonschema.ValidationError) -> str:
         "type": lambda: " or ".join(TYPES.get(name, name) for name in ([rule] if isinstance(rule, str) else rule)),
         "enum": lambda: f"one of {', '.join(rule)}",
         "minimum": lambda: f"from {rule}",
+        "maximum": lambda: f"at most {rule:,}",
+        "maxLength": lambda: f"of at most {rule} characters",
         "exclusiveMinimum": lambda: f"above {rule}",
         "minItems": lambda: f"a list of at least {rule}",
         "minProperties": lambda: f"a mapping with at least {rule} entry",
@@ -215,6 +218,8 @@ def _build(content: dict[str, Any]) -> Suite:
                 )
         if comparison["method"] in comparison["against"]:
             raise UserError(f"compare.against: {comparison['method']!r} cannot be compared with itself; leave it out.")
+    if math.isnan(content.get("time_limit", 0)):
+        raise UserError("time_limit: nan is not allowed; it must be a number of minutes above 0.")
     suite = Suite(
         name=content["name"],
         title=content.get("title", content["name"]),

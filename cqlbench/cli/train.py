@@ -67,7 +67,8 @@ def train(
     folder = out or run.folder(results)
     if time_limit is not None and not keep_going:
         raise UserError("--time-limit: needs --keep-going, which watches over the run from a process of its own.")
-    if time_limit is not None and time_limit <= 0:
+    # No number is neither above nor below.
+    if time_limit is not None and not time_limit > 0:
         raise UserError(f"--time-limit {time_limit:g}: not allowed; it must be above 0, in minutes.")
     if keep_going:
         from cqlbench.supervision import supervise

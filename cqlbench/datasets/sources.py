@@ -23,6 +23,8 @@ HDF5_SUFFIXES = (".hdf5", ".h5")
 _NUMBERS = ("action_limit", "reference_random", "reference_expert")
 _COUNTS = ("episode_limit", "discrete_actions")
 _DESCRIPTION_BYTES = 100_000
+# Of the name of a file or folder, in bytes, on every usual file system.
+LONGEST_NAME = 255
 DESCRIPTION_KEYS = ("columns", "task", *_NUMBERS, *_COUNTS)
 
 
@@ -45,6 +47,11 @@ def split_id(dataset_id: str) -> tuple[str, str]:
             f"dataset: {dataset_id!r} has no known source; it may be {', '.join(f'{name}:' for name in forms)}."
         )
     form, example = forms[source]
+    if (length := len(name.encode(errors="replace"))) > LONGEST_NAME:
+        raise UserError(
+            f"dataset: {quoted(dataset_id)} is not allowed: its name, which is also that of a folder of results, has "
+            f"{length} bytes and must have at most {LONGEST_NAME}; link it to a shorter path."
+        )
     if not re.fullmatch(form, name) or not name.isprintable():
         allowed = f" in {', '.join((*from_logs.SUFFIXES, *HDF5_SUFFIXES))}" if source == "file" else ""
         raise UserError(f"dataset: {dataset_id!r} is not allowed; its name is one{allowed}, {example}.")
