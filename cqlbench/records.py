@@ -12,8 +12,8 @@ from cqlbench.errors import UserError
 
 STATUSES = (*runs.RESULTS_OF_TRAINING, runs.FAILED, runs.TIMED_OUT, runs.OUT_OF_MEMORY)
 _TEXT, _NUMBER = (str, NoneType), (int, float)
-# What a key holds, where it is there at all.
-_DATASET = {"content_hash": _TEXT, "ref_min": _NUMBER, "ref_max": _NUMBER, "warning": _TEXT}
+# What a key holds, where it is there at all. Data of one's own need no references.
+_DATASET = {"content_hash": _TEXT, "ref_min": (*_NUMBER, NoneType), "ref_max": (*_NUMBER, NoneType), "warning": _TEXT}
 _KINDS: dict[str, dict[str, tuple[type, ...]]] = {
     runs.STATUS: {"reason": _TEXT, "update": (int, NoneType)},
     runs.CONFIG: {"algorithm": (str,), "settings": (dict,), "protocol": (dict,)},
