@@ -32,8 +32,9 @@ COLUMNS = ["algorithm", "width", "depth", "updates_per_second", "machine"]
 NATIVE_RUN_MB = 700
 OTHER_RUN_MB = 900
 DATASET_MB = 900
-# On a node, what starts and watches a job beside its own processes: two of Snakemake, which hold the whole suite.
-NODE_MB = 600
+# On a node, what starts a job beside its own processes: two of Snakemake, which hold the suite and what its methods
+# import.
+NODE_MB = 1000
 # Of what a cluster grants a job, in minutes: for all that is no update, from starting Python to waiting for a file
 # system, also where the run has a limit of its own; for a run whose kind nobody has measured; for making a dataset.
 SETTING_UP_MINUTES = 10

@@ -26,7 +26,8 @@ CONFIG = Path("/etc/slurm/slurm.conf")
 # A second file of Slurm's, which it looks for beside the first as soon as a node has a GPU.
 GPUS = CONFIG.with_name("gres.conf")
 OURS = "# Of cqlbench's tests, which take it away again.\n"
-MEMORY_MB = 6000
+# What the node says it has, whatever it has: no job of the tests takes what it asks for.
+MEMORY_MB = 16_000
 
 
 def why_not() -> str | None:
@@ -105,6 +106,7 @@ def _configuration(folder: Path, munge: Path) -> str:
         "JobCompLoc": folder / "jobs.txt",
         "MinJobAge": 86400,
         "ReturnToService": 2,
+        "SlurmdParameters": "config_overrides",
         "GresTypes": "gpu",
         # Seconds between being asked to end and being killed.
         "KillWait": 5,

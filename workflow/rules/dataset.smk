@@ -5,7 +5,7 @@ rule dataset:
         f"{RESULTS}/logs/datasets/{{task}}/{{kind}}.log",
     threads: 1
     resources:
-        mem_mb=costs.DATASET_MB,
+        mem_mb=costs.DATASET_MB + AROUND_MB,
         runtime=costs.DATASET_MINUTES,
     message:
         "dataset {wildcards.task}/{wildcards.kind}"

@@ -14,7 +14,7 @@ rule estimate:
         f"{RESULTS}/logs/suites/{{suite}}/estimates/{{run}}.log",
     threads: 1
     resources:
-        mem_mb=lambda wildcards: costs.run_memory_mb(RUNS[wildcards.run]),
+        mem_mb=lambda wildcards: costs.run_memory_mb(RUNS[wildcards.run]) + AROUND_MB,
     params:
         folder=subpath(input[0], parent=True),
         updates=lambda wildcards: SUITES[wildcards.suite].estimates.updates,

@@ -9,7 +9,7 @@ rule train:
     threads: 1
     resources:
         # Given to a cluster; more at each attempt, for a run that cannot go on from where it was.
-        mem_mb=lambda wildcards, attempt: attempt * costs.run_memory_mb(RUNS[wildcards.run]),
+        mem_mb=lambda wildcards, attempt: attempt * (costs.run_memory_mb(RUNS[wildcards.run]) + AROUND_MB),
         runtime=lambda wildcards, attempt: (
             attempt * costs.run_minutes(RUNS[wildcards.run], rates(), TIME_LIMITS[wildcards.run])
         ),
