@@ -68,10 +68,13 @@ def figure_names(axes: list[str]) -> list[str]:
 def draw_figures(folder: Path, page: Page = PAPER, out: Path | None = None) -> None:
     """Draws the tables of `folder`/statistics into `out` (`folder`/figures): of each figure its data, as CSV, and its
     picture in every format. A figure without data says so."""
+    from matplotlib import rc_context
+
     tables = {name: read_table(folder / STATISTICS / f"{name}.csv") for name in TABLES}
     out = out or folder / FOLDER
     looks = style.looks(tables["table"]["family"])
-    with drawing_style(page):
+    # A dollar in the name of a method or of a dataset begins no formula.
+    with drawing_style(page), rc_context({"text.parse_math": False}):
         for name, drawing in drawings(tables).items():
             data = out / f"{name}.csv"
             write_table(drawing.rows(tables), data)

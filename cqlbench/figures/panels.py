@@ -27,6 +27,7 @@ VALUES = ("predicted value", "true value")
 FEW = 5
 # About so many points of a line have a marker.
 MARKED = 8
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 # The share of a figure's width that names beside rows or lines may take.
 NAMES = 0.3
 
@@ -225,7 +226,7 @@ def _power(value: float, _: Any = None) -> str:
         return f"{value:g}".replace("-", "−")
     factor, exponent = f"{value:.0e}".split("e")
     factor = factor.replace("1", "").replace("-", "−")
-    return f"${factor}{'·' if factor.strip('−') else ''}10^{{{int(exponent)}}}$"
+    return f"{factor}{'·' if factor.strip('−') else ''}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def _axis(panel: Axes, direction: Direction) -> Axis:

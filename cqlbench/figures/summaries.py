@@ -80,7 +80,7 @@ def profile(rows: pd.DataFrame, looks: dict[str, Look], page: Page) -> Figure:
         line(panel, 100 * own["tau"], own["fraction"], looks[family], name, (4 * place % MARKERS, MARKERS))
         band(panel, 100 * own["tau"], own["low"], own["high"], looks[family])
     panel.set(ylim=(-0.02, 1.02), xlim=(0, 120))
-    name_axes(page, figure, [panel], "score $\\tau$", "fraction of runs with score above $\\tau$")
+    name_axes(page, figure, [panel], "score τ", "fraction of runs with score above τ")
     legend(page, figure, [panel])
     return figure
 
