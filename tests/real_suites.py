@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +41,23 @@ def prepare(folder: Path, suite: dict[str, Any], results: Path | None = None) ->
     return folder
 
 
-def start(folder: Path, *words: object, environment: dict[str, str] | None = None, **options: Any) -> subprocess.Popen:
-    """Snakemake on the suite in `folder`, with `words` of its own, in a session that can be killed as one."""
+def start(
+    folder: Path, *words: object, before: Sequence[str] = (), environment: dict[str, str] | None = None
+) -> subprocess.Popen:
+    """Snakemake on the suite in `folder`, with `words` of its own, in a session that can be killed as one.
+
+    What stands in `before` calls it.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     fixed = ["snakemake", "--directory", folder, "--latency-wait", 1]
     return subprocess.Popen(
-        [sys.executable, "-m", *map(str, [*fixed, *words, "--configfile", folder / "suite.yaml"])],
+        [*before, sys.executable, "-m", *map(str, [*fixed, *words, "--configfile", folder / "suite.yaml"])],
         cwd=ROOT,
         env={**os.environ, "PATH": path, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        **options,
     )
 
 
