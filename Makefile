@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 export OMP_NUM_THREADS = 1
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup run smoke reference test test-fast test-thorough test-faults lint format types clean
+.PHONY: setup run smoke reference test test-fast test-thorough test-faults test-slurm lint format types clean
 
 setup: $(STAMP)
 
@@ -45,11 +45,15 @@ test-fast: setup
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not faults and not thorough"
 
 test-thorough: setup
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m thorough
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "thorough and not slurm"
 
 # Every fault many times over; `make test` has each of them in a short form. `make reference SUITE=faults` keeps its tables.
 test-faults: setup
 	CQLBENCH_FAULTS=results/faults $(BIN)/pytest -m faults
+
+# Suites through a Slurm that is started for it, by root and from Debian's packages: minutes, and with SHORT=1 two.
+test-slurm: setup
+	$(BIN)/pytest -rs -m "slurm$(if $(SHORT), and not thorough)"
 
 lint: setup
 	$(BIN)/ruff check .

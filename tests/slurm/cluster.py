@@ -101,6 +101,7 @@ def _configuration(folder: Path, munge: Path) -> str:
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core_Memory",
         "AccountingStorageType": "accounting_storage/none",
+        "AccountingStorageTRES": "gres/gpu",
         # A line for each job that ended, which squeue forgets after MinJobAge seconds.
         "JobCompType": "jobcomp/filetxt",
         "JobCompLoc": folder / "jobs.txt",

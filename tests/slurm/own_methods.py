@@ -11,7 +11,7 @@ from cqlbench.algorithms.configs import CQLConfig
 
 
 class Paced:
-    """CQL with a rest of 10 ms before each update."""
+    """CQL with a rest of 12 ms before each update."""
 
     Config = CQLConfig
 
@@ -23,7 +23,7 @@ class Paced:
             setattr(self, name, getattr(self.cql, name))
 
     def update(self, batch):
-        time.sleep(0.01)
+        time.sleep(0.012)
         return self.cql.update(batch)
 
 

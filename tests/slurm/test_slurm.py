@@ -10,9 +10,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cluster
 import pytest
@@ -24,13 +24,13 @@ ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "workflow" / "config" / "smoke.yaml"
 # One job after another as soon as it has ended; no accounting.
 IMPATIENT = ["--slurm-no-account", "--slurm-status-command", "squeue"]
-IMPATIENT += ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"]
-SUITE = {
+IMPATIENT += ["--slurm-init-seconds-before-status-checks", "8", "--seconds-between-status-checks", "8"]
+SUITE: dict[str, Any] = {
     "name": "sent",
     "datasets": ["pendulum/medium-v0"],
     "seeds": [0],
-    # With the rests of the slow method, over half a minute: its first checkpoint.
-    "protocol": {"updates": 3_500, "evaluate_every": 500, "episodes": 1, "value_states": 0},
+    # The rests of the slow method alone take half a minute: so long until the first checkpoint.
+    "protocol": {"updates": 2_600, "evaluate_every": 650, "episodes": 1, "value_states": 0},
     "common": {"width": 8, "batch_size": 16},
     "methods": {
         "bc": {},
@@ -39,19 +39,21 @@ SUITE = {
     },
     "time_limit": 30,
 }
-ANALYSIS = ("scores", "statistics", "figures", "costs", "report")
-# What a folder may have of its own: hardware and seconds, and a log with paths of its own.
-OWN = (runs.TIMING, runs.LOG)
+# What follows the runs in one job: scores, statistics, figures, costs, report; an hour each.
+ANALYSIS_MINUTES = 5 * 60
+# What a folder may have of its own: hardware and seconds, and the commit, should it change meanwhile.
+OWN = (runs.TIMING, runs.LOG, runs.PROVENANCE, runs.FINISHED)
 
 pytestmark = pytest.mark.slurm
 
 
 class Ended(NamedTuple):
-    """A job that Slurm has ended, by its own list."""
+    """A job that Slurm has ended, by its own list: how, on which partition, and what it had been given."""
 
     state: str
     partition: str
     minutes: int
+    given: str
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +87,13 @@ def send(folder: Path, suite_file: Path, *words: object) -> subprocess.Popen[str
     return start(folder, suite_file, "--profile", ROOT / "profiles" / "slurm", *IMPATIENT, *words)
 
 
-def prepare(folder: Path, results: Path) -> Path:
-    """A folder with the dataset, the methods and the suite, whose file it returns."""
+def prepare(folder: Path, results: Path, methods: Sequence[str] = tuple(SUITE["methods"])) -> Path:
+    """A folder with the dataset, the methods and the suite with some of them, whose file it returns."""
     folder.mkdir()
     shutil.copytree(results / "datasets", folder / "results" / "datasets")
     shutil.copy(Path(__file__).with_name("own_methods.py"), folder)
     suite_file = folder / "sent.yaml"
-    suite_file.write_text(yaml.safe_dump(SUITE))
+    suite_file.write_text(yaml.safe_dump(SUITE | {"methods": {name: SUITE["methods"][name] for name in methods}}))
     return suite_file
 
 
@@ -123,13 +125,15 @@ def job_of(run: Path) -> str:
     return next(line.split()[0] for line in listed.stdout.splitlines() if line.endswith(name))
 
 
-def ended(slurm: Path) -> dict[str, Ended]:
-    """The jobs that have ended since this Slurm was started, by their number."""
-    jobs = {}
-    for line in (slurm / "jobs.txt").read_text().splitlines():
-        told = dict(re.findall(r"(\w+)=(\S+)", line))
-        jobs[told["JobId"]] = Ended(told["JobState"], told["Partition"], int(told["TimeLimit"]))
-    return jobs
+def ended(slurm: Path, printed: str) -> dict[str, Ended]:
+    """The jobs of a call of Snakemake that have ended, by their number; their name is the one it has printed."""
+    (name,) = re.findall(r"SLURM run ID: (\S+)", printed)
+    told = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in (slurm / "jobs.txt").read_text().splitlines()]
+    return {
+        job["JobId"]: Ended(job["JobState"], job["Partition"], int(job["TimeLimit"]))
+        for job in told
+        if job["Name"] == name
+    }
 
 
 def contents(folder: Path, *left_out: str) -> dict[Path, bytes]:
@@ -179,9 +183,9 @@ class TestSuite:
     def test_a_job_that_slurm_has_ended_is_sent_again_and_goes_on(self, slurm, both):
         sent, _ = both
         assert re.search(r"going on after update [\d,]+, from a checkpoint", run_log(sent.folder))
-        assert ended(slurm)[sent.cancelled].state == "CANCELLED"
-        states = Counter(job.state for job in ended(slurm).values())
-        assert states == {"CANCELLED": 1, "COMPLETED": len(SUITE["methods"]) + len(ANALYSIS)}
+        assert ended(slurm, sent.printed)[sent.cancelled].state == "CANCELLED"
+        states = Counter(job.state for job in ended(slurm, sent.printed).values())
+        assert states == {"CANCELLED": 1, "COMPLETED": len(SUITE["methods"]) + 1}
 
     def test_a_run_that_fails_is_no_failed_job_and_is_named(self, both):
         folder = both[0].folder
@@ -191,5 +195,28 @@ class TestSuite:
 
     def test_each_job_is_given_its_minutes(self, slurm, both):
         first = costs.SETTING_UP_MINUTES + SUITE["time_limit"]
-        minutes = Counter(job.minutes for job in ended(slurm).values())
-        assert minutes == {first: len(SUITE["methods"]), 2 * first: 1, 120: len(ANALYSIS)}
+        minutes = Counter(job.minutes for job in ended(slurm, both[0].printed).values())
+        assert minutes == {first: len(SUITE["methods"]), 2 * first: 1, ANALYSIS_MINUTES: 1}
+
+
+def test_a_gpu_is_asked_for_where_one_is_to_be_used(slurm, results, tmp_path):
+    suite_file = prepare(tmp_path / "gpu", results, methods=["bc"])
+    words = ["--config", "device=cuda", "--set-resources", "train:slurm_partition=gpu"]
+    printed = finish(send(tmp_path / "gpu", suite_file, *words))
+    given = {job.partition: job.given for job in ended(slurm, printed).values()}
+    assert "gres/gpu=1" in given["gpu"] and "gres/gpu" not in given["main"]
+    # Nothing was trained on a CPU instead.
+    assert "--device cuda" in printed
+
+
+def test_a_job_that_fails_is_seen_and_what_is_built_on_it_is_not_made(slurm, results, tmp_path):
+    suite_file = prepare(tmp_path / "bad", results, methods=["bc"])
+    datasets = tmp_path / "bad" / "results" / "datasets"
+    shutil.rmtree(datasets)
+    datasets.write_text("A file, where a folder has to be.")
+    process = send(tmp_path / "bad", suite_file, "--retries", 0)
+    printed, _ = process.communicate()
+    assert process.returncode != 0
+    ((number, job),) = ended(slurm, printed).items()
+    assert job.state == "FAILED" and f"SLURM-job '{number}' failed" in printed
+    assert not (tmp_path / "bad" / "results" / "suites").exists()

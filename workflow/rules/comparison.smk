@@ -13,6 +13,8 @@ rule comparison:
         f"{SUITE_FOLDER}/comparison.md",
     log:
         f"{RESULTS}/logs/suites/{{suite}}/comparison.log",
+    group:
+        ANALYSIS
     params:
         method=lambda wildcards: SUITES[wildcards.suite].compare.method,
         against=lambda wildcards: [f"--against={name}" for name in SUITES[wildcards.suite].compare.against],

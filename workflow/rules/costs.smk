@@ -13,6 +13,8 @@ rule costs:
         ),
     log:
         f"{RESULTS}/logs/suites/{{suite}}/costs.log",
+    group:
+        ANALYSIS
     message:
         "costs of {wildcards.suite}"
     shell:

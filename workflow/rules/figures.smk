@@ -28,6 +28,8 @@ for suite in SUITES:
             timing=accounting.timing_of_step(SUITE_FOLDER.format(suite=suite), "figures"),
         log:
             f"{RESULTS}/logs/suites/{suite}/figures.log",
+        group:
+            ANALYSIS
         params:
             suite=suite,
         message:

@@ -21,6 +21,8 @@ rule report:
         ),
     log:
         f"{RESULTS}/logs/suites/{{suite}}/report.log",
+    group:
+        ANALYSIS
     message:
         "report of {wildcards.suite}"
     shell:

@@ -12,6 +12,8 @@ rule scores:
         timing=accounting.timing_of_step(SUITE_FOLDER, "scores"),
     log:
         f"{RESULTS}/logs/suites/{{suite}}/scores.log",
+    group:
+        ANALYSIS
     message:
         "scores of {wildcards.suite}"
     shell:

@@ -19,6 +19,8 @@ rule statistics:
         timing=accounting.timing_of_step(SUITE_FOLDER, "statistics"),
     log:
         f"{RESULTS}/logs/suites/{{suite}}/statistics.log",
+    group:
+        ANALYSIS
     message:
         "statistics of {wildcards.suite}"
     shell:
