@@ -48,8 +48,9 @@ test-thorough: setup
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m "thorough and not slurm"
 
 # Every fault many times over; `make test` has each of them in a short form. `make reference SUITE=faults` keeps its tables.
+FAULTS = checkpoints interrupted_suite supervision faulty_disk changed_data unlucky_suite jumping_clock two_callers
 test-faults: setup
-	CQLBENCH_FAULTS=results/faults $(BIN)/pytest -m faults
+	CQLBENCH_FAULTS=results/faults $(BIN)/pytest -m "" $(addprefix tests/test_,$(addsuffix .py,$(FAULTS)))
 
 # Suites through a Slurm that is started for it, by root and from Debian's packages: minutes, and with SHORT=1 two.
 test-slurm: setup

@@ -100,7 +100,7 @@ def test_the_newest_two_are_kept_and_the_newest_is_read(saved):
 
 
 @pytest.mark.parametrize("damage", ["cut short", "one bit", "emptied", "another file"])
-def test_a_damaged_one_falls_back_to_the_one_before(saved, damage):
+def test_a_damaged_one_falls_back_to_the_one_before(saved, damage, fault_table):
     newest, content = files(saved)[-1], files(saved)[-1].read_bytes()
     flipped = bytearray(content)
     flipped[-1] ^= 1
@@ -111,6 +111,7 @@ def test_a_damaged_one_falls_back_to_the_one_before(saved, damage):
     assert saved.newest(told.append).update == 20
     assert len(told) == 1 and newest.name in told[0] and "damaged" in told[0]
     assert not newest.exists()
+    fault_table("a damaged checkpoint", damage, 1, "what was done since the one before")
 
 
 def test_none_is_left_when_all_are_damaged_or_of_another_run(saved, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,7 +43,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("words", [(), ("--keep-going",)])
-def test_a_full_disk(results: Path, disk: Path, words: tuple[str, ...]) -> None:
+def test_a_full_disk(results: Path, disk: Path, words: tuple[str, ...], fault_table: Callable[..., None]) -> None:
     assert train(results, disk / "first") == (0, "")
     finished = contents(disk / "first")
     filler = disk / "filler"
@@ -59,10 +59,16 @@ def test_a_full_disk(results: Path, disk: Path, words: tuple[str, ...]) -> None:
     assert train(results, disk / "second", *words)[0] == 0
     second = contents(disk / "second")
     assert all(second[name] == finished[name] for name in (runs.POLICY, runs.TRAIN, runs.VALUES, runs.EPISODES))
+    place = "under a supervisor" if words else "in a run by hand"
+    fault_table("a disk that is full", f"a file system of 64 KB, {place}", 1, "nothing that was finished")
 
 
 @pytest.mark.parametrize("words", [(), ("--keep-going",)])
-def test_a_disk_that_takes_nothing(results: Path, disk: Path, words: tuple[str, ...]) -> None:
+def test_a_disk_that_takes_nothing(
+    results: Path, disk: Path, words: tuple[str, ...], fault_table: Callable[..., None]
+) -> None:
     remount(disk, "ro")
     code, said = train(results, disk / "run", *words)
     assert code == 2 and said.startswith("cqlbench: Read-only file system (") and said.count("\n") == 1
+    place = "under a supervisor" if words else "in a run by hand"
+    fault_table("a disk that takes nothing", f"a file system mounted to be read only, {place}", 1, "nothing")

@@ -72,7 +72,7 @@ def _words(process: psutil.Process) -> list[str]:
 
 
 @pytest.mark.parametrize("fate", FATES)
-def test_what_became_of_a_run_is_in_its_status(results, tmp_path, fate):
+def test_what_became_of_a_run_is_in_its_status(results, tmp_path, fate, fault_table):
     does, status, reason = FATES[fate]
     outcome = subprocess.run(
         command(results, tmp_path / "run", does, "--time-limit", 0.25 if fate == "hangs" else 2),
@@ -88,10 +88,11 @@ def test_what_became_of_a_run_is_in_its_status(results, tmp_path, fate):
     assert not children_of(str(tmp_path))
     # What it was is still known, by commands that look at its folder alone.
     assert (tmp_path / "run" / runs.CONFIG).is_file() and (tmp_path / "run" / runs.PROVENANCE).is_file()
+    fault_table(f"a run that {fate}", "a method of one's own, at its 25th update", 1, "that run, which says so")
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_a_run_ends_with_its_supervisor_and_leaves_no_status(results, tmp_path, sign):
+def test_a_run_ends_with_its_supervisor_and_leaves_no_status(results, tmp_path, sign, fault_table):
     supervisor = subprocess.Popen(
         command(results, tmp_path / "run", "time.sleep(99)"),
         stderr=subprocess.DEVNULL,
@@ -109,6 +110,7 @@ def test_a_run_ends_with_its_supervisor_and_leaves_no_status(results, tmp_path, 
         time.sleep(0.05)
     assert not children_of(str(tmp_path))
     assert not (tmp_path / "run" / runs.STATUS).exists()
+    fault_table("the supervisor of a run is ended", sign.name, 1, "what was done since the last checkpoint")
 
 
 def test_a_time_limit_needs_a_supervisor(results, tmp_path):
@@ -119,7 +121,7 @@ def test_a_time_limit_needs_a_supervisor(results, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_trained_into_is_left_alone(results, tmp_path):
+def test_a_folder_that_is_trained_into_is_left_alone(results, tmp_path, fault_table):
     """By a second supervisor and by a second run without one."""
     supervised = command(results, tmp_path / "run", "time.sleep(25)")
     first = subprocess.Popen(supervised, stderr=subprocess.DEVNULL)
@@ -133,6 +135,7 @@ def test_a_folder_that_is_trained_into_is_left_alone(results, tmp_path):
     assert first.wait() == 0
     assert json.loads((tmp_path / "run" / runs.STATUS).read_text())["status"] == "done"
     assert (tmp_path / "run" / runs.CONFIG).is_file() and log.read_text().count("update 24") == 1
+    fault_table("two processes in one run folder", "with and without a supervisor", 2, "nothing")
 
 
 def test_a_time_limit_is_above_nothing(results, tmp_path):
