@@ -135,3 +135,22 @@ def test_memory_grows_with_what_a_batch_meets():
     assert memory("sac", width=256, depth=2, batch_size=1024) == 700 + 12
     for setting in ({"width": 512}, {"depth": 4}, {"num_action_samples": 20}, {"batch_size": 512}):
         assert memory("cql", **setting) > memory("cql")
+
+
+class TestMinutes:
+    @pytest.fixture
+    def run(self, suite) -> runs.Run:
+        return next(run for _, run in suite.runs() if run.algorithm == "bc")
+
+    def test_a_cluster_gives_more_than_what_was_measured(self, run, tmp_path):
+        finish(run, tmp_path, seconds=1000.0)
+        granted = 60 * (costs.run_minutes(run, costs.measure_rates(tmp_path), None) - costs.SETTING_UP_MINUTES)
+        assert costs.SLOWER * 1000 <= granted < costs.SLOWER * 1000 + 60
+
+    def test_a_run_comes_to_its_own_limit_first(self, run, tmp_path):
+        finish(run, tmp_path, seconds=1000.0)
+        rates = costs.measure_rates(tmp_path)
+        assert costs.run_minutes(run, rates, 2.5) == costs.run_minutes(run, {}, 2.5) == 3 + costs.SETTING_UP_MINUTES
+
+    def test_of_a_kind_never_measured_it_is_a_fixed_one(self, run):
+        assert costs.run_minutes(run, {}, None) == costs.UNMEASURED_MINUTES

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ CONFIG = Path("/etc/slurm/slurm.conf")
 GPUS = CONFIG.with_name("gres.conf")
 OURS = "# Of cqlbench's tests, which take it away again.\n"
 # What the node says it has, whatever it has: no job of the tests takes what it asks for.
-MEMORY_MB = 16_000
+PROCESSORS, MEMORY_MB = 4, 16_000
 
 
 def why_not() -> str | None:
@@ -65,17 +65,17 @@ def slurm(folder: Path) -> Iterator[None]:
         places += [f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log"]
         # It minds that others may write to a folder above its socket; here that is /tmp.
         stack.enter_context(_daemon(folder, "munged", "--foreground", "--force", *places))
-        _until(munge.is_socket, "munged")
+        _until(munge.is_socket, "munged", folder)
         stack.enter_context(_daemon(folder, "slurmctld", "-D", "-c"))
-        _until(lambda: _ask("scontrol", "ping").returncode == 0, "slurmctld")
+        _until(lambda: _ask("scontrol", "ping").returncode == 0, "slurmctld", folder)
         stack.enter_context(_daemon(folder, "slurmd", "-D", "-c", "-N", "localhost"))
-        _until(lambda: "idle" in _ask("sinfo", "--noheader", "--format=%T").stdout, "slurmd")
+        _until(lambda: "idle" in _ask("sinfo", "--noheader", "--format=%T").stdout, "slurmd", folder)
         try:
             yield
         finally:
             _ask("scancel", "--user", getpass.getuser())
             with suppress(TimeoutError):
-                _until(lambda: not _ask("squeue", "--noheader").stdout, "the end of its jobs")
+                _until(lambda: not _ask("squeue", "--noheader").stdout, "end of its jobs", folder)
 
 
 def _configuration(folder: Path, munge: Path) -> str:
@@ -101,7 +101,6 @@ def _configuration(folder: Path, munge: Path) -> str:
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core_Memory",
         "AccountingStorageType": "accounting_storage/none",
-        "AccountingStorageTRES": "gres/gpu",
         # A line for each job that ended, which squeue forgets after MinJobAge seconds.
         "JobCompType": "jobcomp/filetxt",
         "JobCompLoc": folder / "jobs.txt",
@@ -112,7 +111,7 @@ def _configuration(folder: Path, munge: Path) -> str:
         # Seconds between being asked to end and being killed.
         "KillWait": 5,
     }
-    node = f"NodeName=localhost NodeAddr=127.0.0.1 CPUs={os.cpu_count()} RealMemory={MEMORY_MB} Gres=gpu:1"
+    node = f"NodeName=localhost NodeAddr=127.0.0.1 CPUs={PROCESSORS} RealMemory={MEMORY_MB} Gres=gpu:1"
     partitions = ["PartitionName=main Nodes=localhost Default=YES", "PartitionName=gpu Nodes=localhost"]
     return "\n".join([*(f"{key}={value}" for key, value in settings.items()), node, *partitions, ""])
 
@@ -150,11 +149,11 @@ def _ask(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True)
 
 
-def _until(come: object, what: str, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not come():  # type: ignore[operator]
+def _until(come: Callable[[], bool], what: str, folder: Path) -> None:
+    end = time.monotonic() + 60
+    while not come():
         if time.monotonic() > end:
-            raise TimeoutError(f"no {what} after {seconds:.0f} seconds; look at the logs beside {CONFIG}'s copy.")
+            raise TimeoutError(f"no {what} after a minute; its words are in {folder}.")
         time.sleep(0.2)
 
 
