@@ -1,4 +1,4 @@
-"""A real Slurm on this machine alone: a controller, one node with all of its processors, munge beside them.
+"""A real Slurm on this machine alone: a controller, one node, munge beside them.
 
 Its three daemons run in the foreground below this process, with all their files in one folder, and end with it. Only
 the configuration has to lie where Debian's packages look for it: Snakemake's executor takes SLURM_CONF away.
@@ -36,8 +36,9 @@ def why_not() -> str | None:
         return f"{', '.join(missing)} not found; on Debian: apt-get install {PACKAGES}"
     if os.geteuid() != 0:
         return f"only root may write {CONFIG}"
-    if CONFIG.exists() and not CONFIG.read_text().startswith(OURS):
-        return f"{CONFIG} is there: this machine belongs to a Slurm of its own"
+    # One of ours that nobody took away may lie there, but not one in use.
+    if CONFIG.exists() and (not CONFIG.read_text().startswith(OURS) or _ask("scontrol", "ping").returncode == 0):
+        return f"{CONFIG} is there: this machine has a Slurm already"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -11,20 +12,23 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cluster
+import psutil
 import pytest
 import yaml
 
 from cqlbench import costs, runs
+from cqlbench.suites import load_suite
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "workflow" / "config" / "smoke.yaml"
-# One job after another as soon as it has ended; no accounting.
+# Looked at often, and in the queue: there is no accounting.
 IMPATIENT = ["--slurm-no-account", "--slurm-status-command", "squeue"]
-IMPATIENT += ["--slurm-init-seconds-before-status-checks", "8", "--seconds-between-status-checks", "8"]
+IMPATIENT += ["--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "5"]
 SUITE: dict[str, Any] = {
     "name": "sent",
     "datasets": ["pendulum/medium-v0"],
@@ -41,8 +45,8 @@ SUITE: dict[str, Any] = {
 }
 # What follows the runs in one job: scores, statistics, figures, costs, report; an hour each.
 ANALYSIS_MINUTES = 5 * 60
-# What a folder may have of its own: hardware and seconds, and the commit, should it change meanwhile.
-OWN = (runs.TIMING, runs.LOG, runs.PROVENANCE, runs.FINISHED)
+# Of two folders compared beside tables and policies, and tables that are not.
+DOCUMENTS, TIMES = (runs.CONFIG, runs.STATUS), ("costs.csv", "runs.csv")
 
 pytestmark = pytest.mark.slurm
 
@@ -55,6 +59,53 @@ class Ended(NamedTuple):
     minutes: int
 
 
+class Call(NamedTuple):
+    """A call of Snakemake that works in `folder`, what it prints in a file there."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def printed(self, code: int = 0) -> str:
+        """At its end, which must be with this code."""
+        self.process.wait()
+        printed = (self.folder / "printed").read_text()
+        assert self.process.returncode == code, printed
+        return printed
+
+    def wait_for(self, come: Callable[[], object]) -> None:
+        """Until something is there, while the call goes on."""
+        while not come():
+            assert self.process.poll() is None, (self.folder / "printed").read_text()
+            time.sleep(0.1)
+
+    def run_folder(self, algorithm: str, seed: int = 0) -> Path | None:
+        """Of a run, once it has been begun."""
+        return next((self.folder / "results" / "runs").glob(f"*/*/{algorithm}/*/seed={seed}"), None)
+
+    def has_checkpoint(self, seed: int = 0) -> bool:
+        """Whether the slow run has one."""
+        run = self.run_folder("Paced", seed)
+        return run is not None and any((run / runs.CHECKPOINTS).glob("*.safetensors"))
+
+    def job(self, seed: int = 0) -> str:
+        """The number of the job that makes the slow run: its comment ends with the run's name."""
+        parts = self.run_folder("Paced", seed).relative_to(self.folder / "results" / "runs").parts
+        listed = subprocess.run(["squeue", "--noheader", "--format=%i %k"], check=True, capture_output=True, text=True)
+        (line,) = (line for line in listed.stdout.splitlines() if line.endswith("_".join(parts)))
+        return line.split()[0]
+
+
+class Calls(NamedTuple):
+    """The suite on the cluster, where the job `cancelled` was cancelled on its way, and without a cluster; one that
+    asks for a GPU; one whose first job fails. All at once, because most of the time each waits."""
+
+    sent: Call
+    cancelled: str
+    local: Call
+    gpu: Call
+    bad: Call
+
+
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a Slurm's own files, while it runs."""
@@ -65,63 +116,47 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def start(folder: Path, suite_file: Path, *words: object) -> subprocess.Popen[str]:
-    fixed = ["-m", "snakemake", "--directory", folder, "--configfile", suite_file]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.Popen(
-        [sys.executable, *map(str, [*fixed, *words])], cwd=ROOT, env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def calls(slurm, results, tmp_path_factory) -> Calls:
+    place = tmp_path_factory.mktemp("calls")
+    folders = [place / name for name in ("sent", "local", "gpu", "bad")]
+    for folder in folders[:2]:
+        prepare(folder, results)
+    for folder in folders[2:]:
+        prepare(folder, results, methods=["bc"])
+    data = folders[3] / "results" / "datasets"
+    shutil.rmtree(data)
+    data.write_text("A file, where a folder has to be.")
+    sent = send(folders[0])
+    local = start(folders[1], "--cores", 1)
+    gpu = send(folders[2], "--config", "device=cuda", "--set-resources", "train:slurm_partition=gpu")
+    bad = send(folders[3], "--retries", 0)
+    sent.wait_for(sent.has_checkpoint)
+    cancelled = sent.job()
+    subprocess.run(["scancel", cancelled], check=True)
+    return Calls(sent, cancelled, local, gpu, bad)
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    """What it has printed; it must have ended well."""
-    printed, _ = process.communicate()
-    assert process.returncode == 0, printed
-    return printed
-
-
-def send(folder: Path, suite_file: Path, *words: object) -> subprocess.Popen[str]:
-    """Starts a suite on the cluster."""
-    return start(folder, suite_file, "--profile", ROOT / "profiles" / "slurm", *IMPATIENT, *words)
-
-
-def prepare(folder: Path, results: Path, methods: Sequence[str] = tuple(SUITE["methods"])) -> Path:
-    """A folder with the dataset, the methods and the suite with some of them, whose file it returns."""
+def prepare(folder: Path, results: Path, methods: Sequence[str] = tuple(SUITE["methods"]), **changed: Any) -> None:
+    """A folder with the dataset, the methods and the suite, with some of them and so changed."""
     folder.mkdir()
     shutil.copytree(results / "datasets", folder / "results" / "datasets")
     shutil.copy(Path(__file__).with_name("own_methods.py"), folder)
-    suite_file = folder / "sent.yaml"
-    suite_file.write_text(yaml.safe_dump(SUITE | {"methods": {name: SUITE["methods"][name] for name in methods}}))
-    return suite_file
+    chosen = {"methods": {name: SUITE["methods"][name] for name in methods}}
+    (folder / "suite.yaml").write_text(yaml.safe_dump(SUITE | chosen | changed))
 
 
-def find_run(folder: Path, algorithm: str, seed: int = 0) -> Path | None:
-    """The run's own folder below this one, once it has been begun."""
-    return next((folder / "results" / "runs").glob(f"*/*/{algorithm}/*/seed={seed}"), None)
+def start(folder: Path, *words: object) -> Call:
+    fixed = ["-m", "snakemake", "--directory", folder, "--configfile", folder / "suite.yaml"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with (folder / "printed").open("w") as file:
+        command = [sys.executable, *map(str, [*fixed, *words])]
+        return Call(folder, subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file))
 
 
-def has_checkpoint(run: Path | None) -> bool:
-    return run is not None and any((run / runs.CHECKPOINTS).glob("*.safetensors"))
-
-
-def run_log(folder: Path) -> str:
-    """Of the slow run."""
-    return (find_run(folder, "Paced") / runs.LOG).read_text()
-
-
-def wait_for(come: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Until something is there, while `process` lives."""
-    while not come():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.1)
-
-
-def job_of(run: Path) -> str:
-    """The number of the job that makes the run in this folder: its comment ends with the run's name."""
-    name = "_".join(run.parts[run.parts.index("runs") + 1 :])
-    listed = subprocess.run(["squeue", "--noheader", "--format=%i %k"], check=True, capture_output=True, text=True)
-    return next(line.split()[0] for line in listed.stdout.splitlines() if line.endswith(name))
+def send(folder: Path, *words: object) -> Call:
+    """Starts the suite on the cluster."""
+    return start(folder, "--profile", ROOT / "profiles" / "slurm", *IMPATIENT, *words)
 
 
 def ended(slurm: Path, printed: str) -> dict[str, Ended]:
@@ -135,90 +170,96 @@ def ended(slurm: Path, printed: str) -> dict[str, Ended]:
     }
 
 
-def contents(folder: Path, *left_out: str) -> dict[Path, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in left_out)
-    return {path.relative_to(folder): path.read_bytes() for path in files}
-
-
 def assert_same_results(ours: Path, theirs: Path, name: str) -> None:
-    """Runs, tables and statistics of two folders, byte for byte; figures carry the time they were drawn at."""
-    found, expected = (contents(folder / "results" / "runs", *OWN) for folder in (ours, theirs))
-    assert found.keys() == expected.keys()
-    assert [path for path in found if found[path] != expected[path]] == []
-    tables = [folder / "results" / "suites" / name for folder in (ours, theirs)]
-    for place, left_out in (("", ["costs.csv", "runs.csv"]), ("statistics", [])):
-        found, expected = ({path.name: path.read_bytes() for path in (table / place).glob("*.csv")} for table in tables)
-        assert found.keys() == expected.keys() and found
-        assert [table for table in found if found[table] != expected[table] and table not in left_out] == []
+    """Runs, tables and statistics of two folders, byte for byte, but for what tells times."""
+    for place in ("runs", f"suites/{name}"):
+        found, expected = (contents(folder / "results" / place) for folder in (ours, theirs))
+        assert found.keys() == expected.keys()
+        assert [path for path in found if found[path] != expected[path]] == []
 
 
-class Sent(NamedTuple):
-    """A suite that has been on the cluster: its folder, the job that was cancelled, what Snakemake printed."""
-
-    folder: Path
-    cancelled: str
-    printed: str
-
-
-@pytest.fixture(scope="module")
-def both(slurm, results, tmp_path_factory) -> tuple[Sent, Path]:
-    """The suite on the cluster, where one of its jobs is cancelled on the way, and the folder of the same without."""
-    sent, local = (tmp_path_factory.mktemp(name) / "suite" for name in ("sent", "local"))
-    processes = [send(sent, prepare(sent, results)), start(local, prepare(local, results), "--cores", 1)]
-    wait_for(lambda: has_checkpoint(find_run(sent, "Paced")), processes[0])
-    cancelled = job_of(find_run(sent, "Paced"))
-    subprocess.run(["scancel", cancelled], check=True)
-    printed, _ = (finish(process) for process in processes)
-    return Sent(sent, cancelled, printed), local
+def contents(folder: Path) -> dict[Path, bytes]:
+    files = (path for path in folder.rglob("*") if path.suffix in (".csv", ".safetensors") or path.name in DOCUMENTS)
+    return {path.relative_to(folder): path.read_bytes() for path in files if path.name not in TIMES}
 
 
 class TestSuite:
-    """A suite with a run that fails and one whose job is cancelled on its way, beside the same suite without Slurm."""
+    """With a run that fails, and one whose job is cancelled on its way."""
 
-    def test_the_results_are_those_of_this_machine(self, both):
-        sent, local = both
-        assert_same_results(sent.folder, local, "sent")
+    def test_the_results_are_those_of_this_machine(self, calls):
+        calls.sent.printed()
+        calls.local.printed()
+        assert_same_results(calls.sent.folder, calls.local.folder, "sent")
 
-    def test_a_job_that_slurm_has_ended_is_sent_again_and_goes_on(self, slurm, both):
-        sent, _ = both
-        assert re.search(r"going on after update [\d,]+, from a checkpoint", run_log(sent.folder))
-        assert ended(slurm, sent.printed)[sent.cancelled].state == "CANCELLED"
-        states = Counter(job.state for job in ended(slurm, sent.printed).values())
+    def test_a_job_that_slurm_has_ended_is_sent_again_and_goes_on(self, slurm, calls):
+        jobs = ended(slurm, calls.sent.printed())
+        log = (calls.sent.run_folder("Paced") / runs.LOG).read_text()
+        assert re.search(r"going on after update [\d,]+, from a checkpoint", log)
+        assert jobs[calls.cancelled].state == "CANCELLED"
+        states = Counter(job.state for job in jobs.values())
         assert states == {"CANCELLED": 1, "COMPLETED": len(SUITE["methods"]) + 1}
 
-    def test_a_run_that_fails_is_no_failed_job_and_is_named(self, both):
-        folder = both[0].folder
-        status = json.loads((find_run(folder, "Unlucky") / runs.STATUS).read_text())
-        assert (status["status"], status["reason"]) == ("failed", "RuntimeError: no luck")
-        assert "no luck" in (folder / "results/suites/sent/report.html").read_text()
-
-    def test_each_job_is_given_its_minutes(self, slurm, both):
+    def test_each_job_is_given_its_minutes(self, slurm, calls):
+        minutes = Counter(job.minutes for job in ended(slurm, calls.sent.printed()).values())
         first = costs.SETTING_UP_MINUTES + SUITE["time_limit"]
-        minutes = Counter(job.minutes for job in ended(slurm, both[0].printed).values())
         assert minutes == {first: len(SUITE["methods"]), 2 * first: 1, ANALYSIS_MINUTES: 1}
 
+    def test_a_run_that_fails_is_no_failed_job_and_is_named(self, calls):
+        calls.sent.printed()
+        status = json.loads((calls.sent.run_folder("Unlucky") / runs.STATUS).read_text())
+        assert (status["status"], status["reason"]) == ("failed", "RuntimeError: no luck")
+        assert "no luck" in (calls.sent.folder / "results/suites/sent/report.html").read_text()
 
-def test_a_gpu_is_asked_for_where_one_is_to_be_used(slurm, results, tmp_path):
-    suite_file = prepare(tmp_path / "gpu", results, methods=["bc"])
-    words = ["--config", "device=cuda", "--set-resources", "train:slurm_partition=gpu"]
-    printed = finish(send(tmp_path / "gpu", suite_file, *words))
-    given = {
+
+def test_a_gpu_is_asked_for_where_one_is_to_be_used(slurm, calls):
+    printed = calls.gpu.printed()
+    assert "--device cuda" in printed
+    asked = {
         job.partition: subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True).stdout
         for number, job in ended(slurm, printed).items()
     }
-    assert "gres:gpu:1" in given["gpu"] and "gres:gpu" not in given["main"]
-    # Nothing was trained on a CPU instead.
-    assert "--device cuda" in printed
+    assert "gres:gpu:1" in asked["gpu"] and "gres:gpu" not in asked["main"]
 
 
-def test_a_job_that_fails_is_seen_and_what_is_built_on_it_is_not_made(slurm, results, tmp_path):
-    suite_file = prepare(tmp_path / "bad", results, methods=["bc"])
-    datasets = tmp_path / "bad" / "results" / "datasets"
-    shutil.rmtree(datasets)
-    datasets.write_text("A file, where a folder has to be.")
-    process = send(tmp_path / "bad", suite_file, "--retries", 0)
-    printed, _ = process.communicate()
-    assert process.returncode != 0
+def test_a_job_that_fails_is_seen_and_what_is_built_on_it_is_not_made(slurm, calls):
+    printed = calls.bad.printed(code=1)
     ((number, job),) = ended(slurm, printed).items()
     assert job.state == "FAILED" and f"SLURM-job '{number}' failed" in printed
-    assert not (tmp_path / "bad" / "results" / "suites").exists()
+    assert not (calls.bad.folder / "results" / "suites").exists()
+
+
+@pytest.mark.thorough
+def test_the_smoke_suite_with_several_runs_in_each_job(slurm, tmp_path):
+    folders = [tmp_path / name for name in ("sent", "local")]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(SMOKE, folder / "suite.yaml")
+    printed = send(folders[0], "--groups", "train=runs", "--group-components", "runs=7", "--cores", 2).printed()
+    start(folders[1], "--cores", 2).printed()
+    assert_same_results(*folders, "smoke")
+    suite = load_suite(SMOKE)
+    jobs = len(suite.datasets) + math.ceil(len(suite.runs()) / 7) + 1
+    assert [job.state for job in ended(slurm, printed).values()] == ["COMPLETED"] * jobs
+
+
+@pytest.mark.thorough
+def test_a_job_that_runs_out_of_time_or_is_killed_goes_on(slurm, results, tmp_path):
+    """Once by Slurm's own time limit, once by SIGKILL to all of its processes, as by a node that is switched off."""
+    protocol = {**SUITE["protocol"], "updates": 9_000, "evaluate_every": 1_500}
+    folders = [tmp_path / name for name in ("sent", "local")]
+    for folder in folders:
+        prepare(folder, results, methods=["paced"], seeds=[0, 1], protocol=protocol)
+    sent, local = send(folders[0]), start(folders[1], "--cores", 2)
+    sent.wait_for(lambda: sent.has_checkpoint(0) and sent.has_checkpoint(1))
+    slow, killed = sent.job(0), sent.job(1)
+    subprocess.run(["scontrol", "update", f"JobId={slow}", "TimeLimit=1"], check=True)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("SLURM_JOB_ID") == killed:
+                process.kill()
+    jobs = ended(slurm, sent.printed())
+    assert (jobs[slow].state, jobs[killed].state) == ("TIMEOUT", "FAILED")
+    for seed in (0, 1):
+        assert "going on after update" in (sent.run_folder("Paced", seed) / runs.LOG).read_text()
+    local.printed()
+    assert_same_results(*folders, "sent")
