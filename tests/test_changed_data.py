@@ -146,7 +146,8 @@ def test_one_byte_of_a_dataset(results, tmp_path, copy, fault_table):
     else:
         assert "is not the data it was made with; make it again with: cqlbench datasets make" in said
         assert status["status"] == "failed" and status["reason"] in said
-    fault_table("a byte of a dataset is turned", f"in its rewards, the copy that runs read {copy}", 1, "nothing")
+    place = "the copy that runs read whole" if copy == "kept" else "and in the copy that runs read"
+    fault_table("a byte of a dataset is turned", f"in its rewards, {place}", 1, "nothing")
 
 
 def write_log(path: Path, best: float) -> None:

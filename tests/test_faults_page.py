@@ -1,16 +1,17 @@
-"""The page's table is that of the committed kills."""
+"""The page's tables are those of the committed kills and of all other faults."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 TOP = Path(__file__).parents[1]
-KILLS = TOP / "results" / "reference" / "faults" / "kills.csv"
+TABLES = TOP / "results" / "reference" / "faults"
 
 
-def markdown(kills: pd.DataFrame) -> str:
+def kill_table(kills: pd.DataFrame) -> str:
     """One row per method, the kills of all moments added up; then the suites."""
     runs = kills[kills["updates_redone"].notna()]
     lines = ["| killed | kills | updates redone, at most | bytes that differ |", "| --- | --- | --- | --- |"]
@@ -21,5 +22,15 @@ def markdown(kills: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def test_the_page_has_the_table():
-    assert markdown(pd.read_csv(KILLS)) in (TOP / "docs" / "faults.md").read_text()
+def fault_table(faults: pd.DataFrame) -> str:
+    """Every row, those of one fault together."""
+    lines = ["| fault | how it was injected | times | what was lost |", "| --- | --- | --- | --- |"]
+    for _, own in faults.groupby("fault", sort=False):
+        lines += [f"| {row.fault} | {row.injected} | {row.times} | {row.lost} |" for row in own.itertuples()]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("table", [kill_table, fault_table])
+def test_the_page_has_the_table(table):
+    rows = pd.read_csv(TABLES / {kill_table: "kills.csv", fault_table: "faults.csv"}[table])
+    assert table(rows) in (TOP / "docs" / "faults.md").read_text()

@@ -110,7 +110,7 @@ def test_a_run_ends_with_its_supervisor_and_leaves_no_status(results, tmp_path, 
         time.sleep(0.05)
     assert not children_of(str(tmp_path))
     assert not (tmp_path / "run" / runs.STATUS).exists()
-    fault_table("the supervisor of a run is ended", sign.name, 1, "what was done since the last checkpoint")
+    fault_table("the supervisor of a run is ended", sign.name, 1, "the run so far, which had no checkpoint")
 
 
 def test_a_time_limit_needs_a_supervisor(results, tmp_path):
