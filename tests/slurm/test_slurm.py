@@ -21,6 +21,7 @@ import psutil
 import pytest
 import yaml
 
+import cqlbench
 from cqlbench import costs, runs
 from cqlbench.suites import load_suite
 
@@ -45,8 +46,9 @@ SUITE: dict[str, Any] = {
 }
 # What follows the runs in one job: scores, statistics, figures, costs, report; an hour each.
 ANALYSIS_MINUTES = 5 * 60
-# Of two folders compared beside tables and policies, and tables that are not.
+# Of two folders compared beside tables and policies, and tables that are not; the commit in a table may be another.
 DOCUMENTS, TIMES = (runs.CONFIG, runs.STATUS), ("costs.csv", "runs.csv")
+COMMIT = re.compile(rf"{re.escape(cqlbench.__version__)}\+\w+(-dirty)?".encode())
 
 pytestmark = pytest.mark.slurm
 
@@ -180,7 +182,7 @@ def assert_same_results(ours: Path, theirs: Path, name: str) -> None:
 
 def contents(folder: Path) -> dict[Path, bytes]:
     files = (path for path in folder.rglob("*") if path.suffix in (".csv", ".safetensors") or path.name in DOCUMENTS)
-    return {path.relative_to(folder): path.read_bytes() for path in files if path.name not in TIMES}
+    return {path.relative_to(folder): COMMIT.sub(b"", path.read_bytes()) for path in files if path.name not in TIMES}
 
 
 class TestSuite:
