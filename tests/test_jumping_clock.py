@@ -86,9 +86,9 @@ def test_a_clock_that_is_put_ahead_while_a_suite_runs(suite, library, results, t
     fault_table("the clock jumps", "two days ahead, and back, between two calls of a suite", 3, "nothing")
 
 
-def test_a_clock_that_is_put_back_while_a_suite_runs(suite, library, results, tmp_path, fault_table):
+def test_a_clock_that_is_put_back_while_a_suite_runs(library, results, tmp_path, fault_table):
     """To before the dataset was made. Snakemake believes no output that is older than what it was made from."""
-    folder = prepare(tmp_path / "suite", TINY, results)
+    folder = prepare(tmp_path / "suite", TINY | {"seeds": [0, 1]}, results)
     clock = Clock(library, folder)
     process = start(folder, SCORES, "--cores", 1, environment=clock.environment)
     wait_for(lambda: finished(folder), process)
@@ -96,10 +96,10 @@ def test_a_clock_that_is_put_back_while_a_suite_runs(suite, library, results, tm
     printed, _ = process.communicate()
     assert process.returncode == 1 and "older modification time" in printed and "clock skew" in printed
     before = trained(folder)
-    assert len(before) == 3
+    assert len(before) == 2
     # Once it is right again, runs are known to be finished.
     run_through(folder, SCORES, "--cores", 2)
-    assert trained(folder) == before and contents(folder) == contents(suite)
+    assert trained(folder) == before and len(finished(folder)) == 2
     fault_table("the clock is put back", "by six hours while a suite runs", 1, "nothing")
 
 

@@ -112,7 +112,7 @@ def test_names_end_in_shell_lines_as_words(tmp_path, monkeypatch):
             "title": harm,
             "note": harm,
             "datasets": [f"file:{harm}.npz"],
-            "methods": {"bc": {}, "mine": {"algorithm": f"{harm}.py:TD3BC"}},
+            "methods": {"mine": {"algorithm": f"{harm}.py:TD3BC"}},
         },
     )
     shutil.copy(Path(__file__).parent / "methods" / "td3_bc.py", folder / f"{harm}.py")

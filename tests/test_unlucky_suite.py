@@ -93,6 +93,7 @@ def test_the_page_and_status_name_them(suite):
     assert "1 diverged" in said.splitlines()[0] and "diverged: pendulum/medium-v0  Explodes" in said
 
 
+@pytest.mark.faults
 def test_retry_takes_back_what_failed_and_leaves_what_diverged(suite, small_machine):
     words = ("--", "--dry-run", "--directory", suite)
     said = cqlbench("retry", suite / "suite.yaml", "--results", suite / "results", *words).stdout
@@ -100,6 +101,7 @@ def test_retry_takes_back_what_failed_and_leaves_what_diverged(suite, small_mach
     assert "diverged" not in said and "Explodes" not in said
 
 
+@pytest.mark.faults
 def test_the_address_space_ends(results, tmp_path, fault_table):
     """`ulimit -v`, as batch systems set it: Python and torch are told, and say it."""
     words = ("--dataset", "pendulum/medium-v0", "--method", f"{METHODS}:Hungry", "--results", results, "--updates", 400)
