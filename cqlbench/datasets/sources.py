@@ -127,7 +127,7 @@ def content_hash(dataset_id: str, root: Path) -> str | None:
     """Of the data that lie there now, None where there are none. Of those from elsewhere raises UserError as `load`."""
     if split_id(dataset_id)[0] == "":
         stored = store.stored_metadata(dataset_id, root)
-        return stored and stored["content_hash"]
+        return stored["content_hash"] if stored else None
     return None if why_missing(dataset_id, root) else load(dataset_id, root).content_hash
 
 
