@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,15 +34,19 @@ SUITE: dict[str, Any] = {
     "name": "sent",
     "datasets": ["pendulum/medium-v0"],
     "seeds": [0],
-    # The rests of the slow method alone take half a minute: so long until the first checkpoint.
-    "protocol": {"updates": 2_600, "evaluate_every": 650, "episodes": 1, "value_states": 0},
-    "common": {"width": 8, "batch_size": 16},
-    "methods": {
-        "bc": {},
-        "paced": {"algorithm": "own_methods.py:Paced"},
-        "unlucky": {"algorithm": "own_methods.py:Unlucky"},
-    },
+    "protocol": {"updates": 400, "evaluate_every": 100, "episodes": 2, "value_states": 4},
+    "common": {"width": 8, "batch_size": 32},
+    "methods": {"bc": {}, "cql": {}, "unlucky": {"algorithm": "own_methods.py:Unlucky"}},
     "time_limit": 30,
+}
+# Three runs of a method whose rests alone take more than a minute: a job's shortest time limit.
+SLOW = {
+    "name": "sent",
+    "datasets": ["pendulum/medium-v0"],
+    "seeds": [0, 1, 2],
+    "protocol": {"updates": 9_000, "evaluate_every": 1_500, "episodes": 1, "value_states": 0},
+    "common": {"width": 8, "batch_size": 16},
+    "methods": {"paced": {"algorithm": "own_methods.py:Paced"}},
 }
 # What follows the runs in one job: scores, statistics, figures, costs, report; an hour each.
 ANALYSIS_MINUTES = 5 * 60
@@ -80,29 +84,29 @@ class Call(NamedTuple):
             assert self.process.poll() is None, (self.folder / "printed").read_text()
             time.sleep(0.1)
 
-    def run_folder(self, algorithm: str, seed: int = 0) -> Path | None:
-        """Of a run, once it has been begun."""
-        return next((self.folder / "results" / "runs").glob(f"*/*/{algorithm}/*/seed={seed}"), None)
+    def run_folder(self, algorithm: str, seed: int = 0) -> Path:
+        """Of a run that has been begun."""
+        return next((self.folder / "results" / "runs").glob(f"*/*/{algorithm}/*/seed={seed}"))
 
-    def has_checkpoint(self, seed: int = 0) -> bool:
-        """Whether the slow run has one."""
-        run = self.run_folder("Paced", seed)
-        return run is not None and any((run / runs.CHECKPOINTS).glob("*.safetensors"))
+    def saved(self) -> int:
+        """How many runs have a checkpoint."""
+        return len(
+            {file.parent for file in (self.folder / "results" / "runs").rglob(f"{runs.CHECKPOINTS}/*.safetensors")}
+        )
 
-    def job(self, seed: int = 0) -> str:
-        """The number of the job that makes the slow run: its comment ends with the run's name."""
-        parts = self.run_folder("Paced", seed).relative_to(self.folder / "results" / "runs").parts
+    def job(self, algorithm: str, seed: int) -> str:
+        """The number of the job that makes a run: its comment ends with the run's name."""
+        parts = self.run_folder(algorithm, seed).relative_to(self.folder / "results" / "runs").parts
         listed = subprocess.run(["squeue", "--noheader", "--format=%i %k"], check=True, capture_output=True, text=True)
         (line,) = (line for line in listed.stdout.splitlines() if line.endswith("_".join(parts)))
         return line.split()[0]
 
 
 class Calls(NamedTuple):
-    """The suite on the cluster, where the job `cancelled` was cancelled on its way, and without a cluster; one that
-    asks for a GPU; one whose first job fails. All at once, because most of the time each waits."""
+    """The suite on the cluster and on this machine; with a GPU; with a first job that fails. All at once, because most
+    of the time each waits."""
 
     sent: Call
-    cancelled: str
     local: Call
     gpu: Call
     bad: Call
@@ -122,30 +126,25 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def calls(slurm, results, tmp_path_factory) -> Calls:
     place = tmp_path_factory.mktemp("calls")
     folders = [place / name for name in ("sent", "local", "gpu", "bad")]
-    for folder in folders[:2]:
-        prepare(folder, results)
-    for folder in folders[2:]:
-        prepare(folder, results, methods=["bc"])
+    for folder, suite in zip(folders, [SUITE, SUITE, *2 * [SUITE | {"methods": {"bc": {}}}]], strict=True):
+        prepare(folder, results, suite)
     data = folders[3] / "results" / "datasets"
     shutil.rmtree(data)
     data.write_text("A file, where a folder has to be.")
-    sent = send(folders[0])
-    local = start(folders[1], "--cores", 1)
-    gpu = send(folders[2], "--config", "device=cuda", "--set-resources", "train:slurm_partition=gpu")
-    bad = send(folders[3], "--retries", 0)
-    sent.wait_for(sent.has_checkpoint)
-    cancelled = sent.job()
-    subprocess.run(["scancel", cancelled], check=True)
-    return Calls(sent, cancelled, local, gpu, bad)
+    return Calls(
+        send(folders[0]),
+        start(folders[1], "--cores", 1),
+        send(folders[2], "--config", "device=cuda", "--set-resources", "train:slurm_partition=gpu", "--until", "train"),
+        send(folders[3], "--retries", 0),
+    )
 
 
-def prepare(folder: Path, results: Path, methods: Sequence[str] = tuple(SUITE["methods"]), **changed: Any) -> None:
-    """A folder with the dataset, the methods and the suite, with some of them and so changed."""
+def prepare(folder: Path, results: Path, suite: dict[str, Any]) -> None:
+    """A folder with the dataset, the methods and the suite."""
     folder.mkdir()
     shutil.copytree(results / "datasets", folder / "results" / "datasets")
     shutil.copy(Path(__file__).with_name("own_methods.py"), folder)
-    chosen = {"methods": {name: SUITE["methods"][name] for name in methods}}
-    (folder / "suite.yaml").write_text(yaml.safe_dump(SUITE | chosen | changed))
+    (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
 
 
 def start(folder: Path, *words: object) -> Call:
@@ -186,25 +185,18 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 class TestSuite:
-    """With a run that fails, and one whose job is cancelled on its way."""
+    """With a run that fails."""
 
     def test_the_results_are_those_of_this_machine(self, calls):
         calls.sent.printed()
         calls.local.printed()
         assert_same_results(calls.sent.folder, calls.local.folder, "sent")
 
-    def test_a_job_that_slurm_has_ended_is_sent_again_and_goes_on(self, slurm, calls):
-        jobs = ended(slurm, calls.sent.printed())
-        log = (calls.sent.run_folder("Paced") / runs.LOG).read_text()
-        assert re.search(r"going on after update [\d,]+, from a checkpoint", log)
-        assert jobs[calls.cancelled].state == "CANCELLED"
-        states = Counter(job.state for job in jobs.values())
-        assert states == {"CANCELLED": 1, "COMPLETED": len(SUITE["methods"]) + 1}
-
-    def test_each_job_is_given_its_minutes(self, slurm, calls):
-        minutes = Counter(job.minutes for job in ended(slurm, calls.sent.printed()).values())
-        first = costs.SETTING_UP_MINUTES + SUITE["time_limit"]
-        assert minutes == {first: len(SUITE["methods"]), 2 * first: 1, ANALYSIS_MINUTES: 1}
+    def test_each_run_and_the_analysis_is_a_job_and_is_given_its_minutes(self, slurm, calls):
+        jobs = ended(slurm, calls.sent.printed()).values()
+        assert {job.state for job in jobs} == {"COMPLETED"}
+        minutes = Counter(job.minutes for job in jobs)
+        assert minutes == {costs.SETTING_UP_MINUTES + SUITE["time_limit"]: len(SUITE["methods"]), ANALYSIS_MINUTES: 1}
 
     def test_a_run_that_fails_is_no_failed_job_and_is_named(self, calls):
         calls.sent.printed()
@@ -214,13 +206,12 @@ class TestSuite:
 
 
 def test_a_gpu_is_asked_for_where_one_is_to_be_used(slurm, calls):
-    printed = calls.gpu.printed()
-    assert "--device cuda" in printed
-    asked = {
-        job.partition: subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True).stdout
-        for number, job in ended(slurm, printed).items()
-    }
-    assert "gres:gpu:1" in asked["gpu"] and "gres:gpu" not in asked["main"]
+    printed = {call: call.printed() for call in (calls.gpu, calls.sent)}
+    assert "--device cuda" in printed[calls.gpu]
+    for call, partition, asked in ((calls.gpu, "gpu", True), (calls.sent, "main", False)):
+        for number, job in ended(slurm, printed[call]).items():
+            told = subprocess.run(["scontrol", "show", "job", number], check=True, capture_output=True, text=True)
+            assert job.partition == partition and ("gres:gpu:1" in told.stdout) is asked
 
 
 def test_a_job_that_fails_is_seen_and_what_is_built_on_it_is_not_made(slurm, calls):
@@ -245,23 +236,24 @@ def test_the_smoke_suite_with_several_runs_in_each_job(slurm, tmp_path):
 
 
 @pytest.mark.thorough
-def test_a_job_that_runs_out_of_time_or_is_killed_goes_on(slurm, results, tmp_path):
-    """Once by Slurm's own time limit, once by SIGKILL to all of its processes, as by a node that is switched off."""
-    protocol = {**SUITE["protocol"], "updates": 9_000, "evaluate_every": 1_500}
+def test_a_job_that_is_ended_is_sent_again_and_goes_on(slurm, results, tmp_path):
+    """By Slurm's time limit, by its user, and by SIGKILL to all of its processes, as where a node is switched off."""
     folders = [tmp_path / name for name in ("sent", "local")]
     for folder in folders:
-        prepare(folder, results, methods=["paced"], seeds=[0, 1], protocol=protocol)
-    sent, local = send(folders[0]), start(folders[1], "--cores", 2)
-    sent.wait_for(lambda: sent.has_checkpoint(0) and sent.has_checkpoint(1))
-    slow, killed = sent.job(0), sent.job(1)
-    subprocess.run(["scontrol", "update", f"JobId={slow}", "TimeLimit=1"], check=True)
+        prepare(folder, results, SLOW)
+    sent, local = send(folders[0]), start(folders[1], "--cores", 3)
+    sent.wait_for(lambda: sent.saved() == 3)
+    limited, cancelled, killed = (sent.job("Paced", seed) for seed in SLOW["seeds"])
+    subprocess.run(["scontrol", "update", f"JobId={limited}", "TimeLimit=1"], check=True)
+    subprocess.run(["scancel", cancelled], check=True)
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get("SLURM_JOB_ID") == killed:
                 process.kill()
     jobs = ended(slurm, sent.printed())
-    assert (jobs[slow].state, jobs[killed].state) == ("TIMEOUT", "FAILED")
-    for seed in (0, 1):
-        assert "going on after update" in (sent.run_folder("Paced", seed) / runs.LOG).read_text()
+    assert [jobs[number].state for number in (limited, cancelled, killed)] == ["TIMEOUT", "CANCELLED", "FAILED"]
+    for seed in SLOW["seeds"]:
+        log = (sent.run_folder("Paced", seed) / runs.LOG).read_text()
+        assert re.search(r"going on after update [\d,]+, from a checkpoint", log)
     local.printed()
     assert_same_results(*folders, "sent")
