@@ -124,9 +124,10 @@ class Checkpoints:
             with safe_open(path, "pt") as file:
                 described = json.loads(file.metadata()["checkpoint"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            identity = described["identity"]
         except (SafetensorError, KeyError, TypeError) as error:
             raise ValueError(f"it is no checkpoint ({error}).") from error
-        if described["identity"] != self.identity:
+        if identity != self.identity:
             raise ValueError("it is of another dataset, code, package or device.")
 
         def under(kind: str) -> dict[str, Tensor]:

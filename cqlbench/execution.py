@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import math
 import resource
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from cqlbench import runs
 from cqlbench.algorithms.algorithm import Algorithm, Resumable
@@ -20,7 +19,6 @@ from cqlbench.algorithms.configs import discount_of
 from cqlbench.algorithms.registry import find_algorithm, load_class
 from cqlbench.checkpoints import Checkpoint, Checkpoints
 from cqlbench.datasets import OfflineDataset, load
-from cqlbench.datasets.kinds import parse_id
 from cqlbench.diagnostics import Neighbourhoods, best_return, compare_actions, compare_values, has_value
 from cqlbench.errors import UserError
 from cqlbench.evaluation import EpisodeResult, evaluate
@@ -200,54 +198,6 @@ def execute(
 
 def _total(timings: dict[str, float], unit: str) -> float:
     return sum(spent for key, spent in timings.items() if key.startswith(f"{unit}_"))
-
-
-class Trained(NamedTuple):
-    """What a finished run has left."""
-
-    run: Run
-    task: Task
-    algorithm: Algorithm
-    normaliser: Normaliser
-
-
-def load_trained(folder: Path) -> Trained:
-    """The method of the finished run in `folder` as it was after its last update. Needs no dataset.
-
-    Its normaliser turns observations and actions; rewards it leaves as they are. Raises UserError where the folder
-    holds no finished run.
-    """
-    prepare_process()
-    run = runs.read_run(folder)
-    if not (folder / runs.POLICY).is_file():
-        raise UserError(f"{folder} has no {runs.POLICY}: the run has not finished. Train it first.")
-    task = _task_of(run, folder)
-    algorithm = build_algorithm(run, task, torch.device("cpu"))
-    tensors = load_file(folder / runs.POLICY)
-    normaliser = Normaliser.from_state_dict(tensors, task.action_limit)
-    algorithm.load_state_dict(tensors)
-    return Trained(run, task, algorithm, normaliser)
-
-
-def _task_of(run: Run, folder: Path) -> Task:
-    """What an id of our own says; of data from elsewhere provenance.json does."""
-    if ":" not in run.dataset:
-        return parse_id(run.dataset)[0]
-    return Task(**json.loads((folder / runs.PROVENANCE).read_text())["dataset"]["task"])
-
-
-def evaluate_run(folder: Path, episodes: int) -> list[EpisodeResult]:
-    """Episodes of the policy a finished run has left in `folder`.
-
-    Raises UserError as `load_trained` does, and where there is no simulator to run them in.
-    """
-    trained = load_trained(folder)
-    if not trained.task.env_id:
-        raise UserError(
-            f"{trained.run.dataset}: no simulator is known for these data, so no episode can be run; "
-            f"estimate what the policy is worth with: cqlbench estimate {folder}"
-        )
-    return evaluate(trained.algorithm, trained.task, trained.normaliser, trained.run.seed, episodes)
 
 
 class _Tables(ExitStack):

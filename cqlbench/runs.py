@@ -181,8 +181,9 @@ def read_run(folder: Path) -> Run:
         )
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; {folder} is not a run folder.") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not a run's config ({error}).") from error
+    # No JSON in UTF-8, without an end, or of another shape.
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a run's config ({str(error)[:200]}).") from error
 
 
 def clear_folder(folder: Path) -> None:

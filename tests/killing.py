@@ -57,7 +57,7 @@ def run_killed(command: list[str], folder: Path, moments: list[str], updates: in
             "evaluation": lambda: _in_evaluation(folder),
             None: lambda: False,
         }[moment]
-        # Until it writes a line, the tables are those of the attempt before.
+        # Until it says something, the tables are those of the attempt before.
         while process.poll() is None and not (come() and (moment == "import" or len(_log(folder)) > before)):
             time.sleep(0.0002)
         if moment == "update":
@@ -65,7 +65,7 @@ def run_killed(command: list[str], folder: Path, moments: list[str], updates: in
         killed = moment if moment and process.poll() is None else None
         process.kill()
         process.wait()
-        attempts.append(Attempt(killed, *_told(_log(folder)[before:])))
+        attempts.append(Attempt(killed, *_told(_log(folder)[before:].splitlines())))
         if (folder / runs.STATUS).exists():
             break
     return attempts
@@ -75,9 +75,10 @@ def training_command(folder: Path, *words: object) -> list[str]:
     return [sys.executable, "-m", "cqlbench", "train", "--out", str(folder), *map(str, words)]
 
 
-def _log(folder: Path) -> list[str]:
+def _log(folder: Path) -> str:
+    """Not by lines: one that is killed may leave its last without an end."""
     log = folder / runs.LOG
-    return log.read_text().splitlines() if log.exists() else []
+    return log.read_text() if log.exists() else ""
 
 
 def _told(lines: list[str]) -> tuple[int | None, int | None]:

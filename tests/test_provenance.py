@@ -14,7 +14,7 @@ FLOORS = [
     ["algorithms"],
     ["runs", "normalisation", "provenance", "records"],
     ["training", "simulation", "evaluation", "diagnostics"],
-    ["checkpoints", "event_files", "execution", "supervision", "suites"],
+    ["checkpoints", "event_files", "execution", "supervision", "suites", "trained"],
     ["accounting", "costs", "scores", "taken", "standing"],
     ["style", "published", "statistics", "comparison", "calibration", "comparison_suites", "score_files"],
     ["claims", "figures"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import shlex
@@ -18,9 +19,13 @@ from real_suites import SCORES, TINY, prepare, run_folders, run_through, statuse
 from safetensors.torch import load_file, save_file
 
 from cqlbench import runs
+from cqlbench.algorithms.registry import find_algorithm
 from cqlbench.checkpoints import Checkpoint, Checkpoints
-from cqlbench.execution import Unwatched, evaluate_run, execute
+from cqlbench.datasets import dataset_file, load
+from cqlbench.errors import UserError
+from cqlbench.execution import Unwatched, execute
 from cqlbench.runs import Protocol, make_run
+from cqlbench.trained import evaluate_run
 
 
 class RunsWhenUnpickled:
@@ -62,6 +67,10 @@ def other_names(file: Path, trace: Path) -> None:
     save_file({f"../{name}": tensor for name, tensor in load_file(file).items()}, file)
 
 
+def without_metadata(file: Path, trace: Path) -> None:
+    save_file(load_file(file), file, {"checkpoint": "{}"})
+
+
 DAMAGES = (as_pickle, as_torch_saves, cut, header_without_end, terabytes, other_shapes, other_names)
 
 
@@ -79,12 +88,40 @@ def test_a_policy_is_numbers_or_nothing(trained, tmp_path, damage):
     folder = shutil.copytree(trained, tmp_path / "run")
     assert evaluate_run(folder, 1)
     damage(folder / runs.POLICY, tmp_path / "trace")
-    with pytest.raises(Exception):  # noqa: B017 - which one is up to who reads it; that it is refused counts
+    with pytest.raises(UserError, match="is not the policy of this run"):
         evaluate_run(folder, 1)
     assert not (tmp_path / "trace").exists()
 
 
-@pytest.mark.parametrize("damage", DAMAGES[:5])
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 100_000, b"1" * 5_000, b"{}", b"[]"])
+def test_a_config_that_no_run_writes_is_one_sentence(trained, tmp_path, content):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    (folder / runs.CONFIG).write_bytes(content)
+    with pytest.raises(UserError, match="is not a run's config"):
+        evaluate_run(folder, 1)
+
+
+def test_settings_that_are_a_list_are_no_config(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    config = json.loads((folder / runs.CONFIG).read_text())
+    (folder / runs.CONFIG).write_text(json.dumps(config | {"settings": []}))
+    with pytest.raises(UserError, match="is not a run's config"):
+        evaluate_run(folder, 1)
+
+
+def test_a_class_of_python_itself_is_no_method():
+    with pytest.raises(UserError, match="stands in no file"):
+        find_algorithm("builtins:object")
+
+
+def test_half_a_dataset_is_none(results, tmp_path):
+    shutil.copytree(results / "datasets", tmp_path / "datasets")
+    (dataset_file(tmp_path / "datasets", "pendulum/medium-v0").parent / "metadata.json").unlink()
+    with pytest.raises(UserError, match="make it with: cqlbench datasets make pendulum/medium-v0"):
+        load("pendulum/medium-v0", tmp_path / "datasets")
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES[:5], without_metadata])
 def test_a_checkpoint_is_numbers_or_none(tmp_path, damage):
     """Also one whose name is that of its content, which anybody can give it."""
     checkpoints = Checkpoints(tmp_path, {}, every=0)

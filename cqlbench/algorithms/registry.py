@@ -58,7 +58,7 @@ def find_algorithm(name: str) -> Entry:
     """The entry of a known name, or of a user's own class given as `my_method.py:MyMethod` or `package.module:Class`.
 
     A user's class carries its config dataclass as `Config` (a subclass of MethodConfig); without one it gets the
-    common settings only. Raises UserError for a name that is neither.
+    common settings only. Raises UserError for a name that is neither, or a class that stands in no file.
     """
     if name in ALGORITHMS:
         return ALGORITHMS[name]
@@ -80,7 +80,10 @@ def find_algorithm(name: str) -> Entry:
             )
     if taken := sorted(RESERVED & fields):
         raise UserError(f"method: {taken[0]!r} in the Config of {name} is a word of `cqlbench train`; rename it.")
-    source = hashlib.sha256(Path(inspect.getfile(own)).read_bytes()).hexdigest()[:12]
+    try:
+        source = hashlib.sha256(Path(inspect.getfile(own)).read_bytes()).hexdigest()[:12]
+    except (TypeError, OSError) as error:
+        raise UserError(f"method: {name} stands in no file that can be read; name the class of a method.") from error
     place, _, class_name = name.rpartition(":")
     return Entry(config, name, class_name, place, source)
 

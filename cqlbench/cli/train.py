@@ -89,7 +89,7 @@ def evaluate(
     """Run episodes of a finished run's policy and print their returns."""
     import statistics
 
-    from cqlbench.execution import evaluate_run
+    from cqlbench.trained import evaluate_run
 
     outcome = evaluate_run(folder, episodes)
     for number, episode in enumerate(outcome):

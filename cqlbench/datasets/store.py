@@ -161,11 +161,16 @@ def load(dataset_id: str, root: Path = DEFAULT_ROOT, mapped: bool = False) -> Of
 
 
 def stored_metadata(dataset_id: str, root: Path = DEFAULT_ROOT) -> dict | None:
-    """What the dataset's `metadata.json` says; None where the dataset has not been made, or is not one of ours."""
+    """What the dataset's `metadata.json` says; None where the dataset has not been made, or only half of it is there,
+    or it is not one of ours.
+    """
     # Of other people's data, `d4rl:NAME` and so on, nothing is known before they are read.
     if ":" in dataset_id or not dataset_file(root, dataset_id).exists():
         return None
-    return json.loads((dataset_folder(root, dataset_id) / "data" / "metadata.json").read_text())
+    try:
+        return json.loads((dataset_folder(root, dataset_id) / "data" / "metadata.json").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _write_flat(path: Path, arrays: dict[str, np.ndarray]) -> None:

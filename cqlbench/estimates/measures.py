@@ -17,11 +17,11 @@ from cqlbench.diagnostics import ACTIONS_PER_STATE, has_value, horizon
 from cqlbench.errors import UserError
 from cqlbench.estimates.fqe import Policy, Settings, fit
 from cqlbench.estimates.tables import COLUMNS
-from cqlbench.execution import Trained, load_trained
 from cqlbench.losses import soft_maximum
 from cqlbench.networks.critic import CriticEnsemble
 from cqlbench.seeding import generator_for, seed_for
 from cqlbench.simulation import run_together, start_episodes
+from cqlbench.trained import Trained, load_trained
 from cqlbench.training import make_replay
 
 # Transitions on which errors and gaps are measured; all of them, where there are fewer.

@@ -23,11 +23,11 @@ from cqlbench.diagnostics import has_value
 from cqlbench.environments.controllers import LinearPolicy, optimal_policy
 from cqlbench.environments.linear_quadratic import benchmark_problem
 from cqlbench.errors import UserError
-from cqlbench.execution import Trained, load_trained
 from cqlbench.runs import Run
 from cqlbench.seeding import seed_for
 from cqlbench.suites import Suite
 from cqlbench.theory.lqr import Grid, action_value, state_value
+from cqlbench.trained import Trained, load_trained
 
 DATASET = "lqr1/medium-v0"
 CURVES = "action-values.csv"

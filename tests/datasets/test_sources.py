@@ -352,8 +352,9 @@ def test_every_field_has_its_type(tmp_path: Path) -> None:
 
 def test_a_run_on_data_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cqlbench.cli.progress import watch
-    from cqlbench.execution import evaluate_run, execute
+    from cqlbench.execution import execute
     from cqlbench.runs import Protocol, make_run
+    from cqlbench.trained import evaluate_run
 
     protocol = Protocol(updates=2, evaluate_every=2, episodes=1, value_states=0)
 

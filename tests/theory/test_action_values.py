@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from cqlbench.cli import app
 from cqlbench.datasets import make_dataset
 from cqlbench.errors import UserError
-from cqlbench.execution import Unwatched, execute, load_trained
+from cqlbench.execution import Unwatched, execute
 from cqlbench.scores import read_table
 from cqlbench.simulation import run_together, start_episodes
 from cqlbench.suites import Suite, load_suite
 from cqlbench.theory.action_values import ACTIONS, DECLARED, STATES, judge, measure
+from cqlbench.trained import load_trained
 
 TOP = Path(__file__).parents[2]
 SUITE = """
