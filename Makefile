@@ -42,7 +42,7 @@ test: setup
 	$(BIN)/pytest -n $(CORES) --dist loadfile
 
 test-fast: setup
-	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not faults and not thorough"
+	$(BIN)/pytest -n $(CORES) --dist loadfile -m "not slow and not faults and not thorough and not slurm"
 
 test-thorough: setup
 	$(BIN)/pytest -n $(CORES) --dist loadfile -m "thorough and not slurm"

@@ -170,6 +170,8 @@ def _read_run(folder: Path) -> Job | None:
         return None
     timing = read_record(path)
     if read_record(folder / runs.STATUS)["status"] not in runs.RESULTS_OF_TRAINING:
+        if "cpu_seconds_job" not in timing:
+            return None
         works = {FAILED: _spent(timing, "job")}
     elif "cpu_seconds_training" not in timing:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from cqlbench.algorithms.registry import find_algorithm
 from cqlbench.costs import expected_seconds, read_rates
 from cqlbench.datasets.store import stored_metadata
 from cqlbench.errors import UserError
+from cqlbench.records import read_record
 from cqlbench.runs import Run
 from cqlbench.suites import Method, Suite, load_suite
 from cqlbench.taken import why_not_taken
@@ -192,10 +192,8 @@ def refuse_other_data(suite: Suite, results: Path) -> None:
         stored = stored_metadata(dataset, results / "datasets")
         for run in (run for _, run in suite.runs() if run.dataset == dataset):
             path = run.folder(results) / runs.PROVENANCE
-            if not stored or not path.is_file():
-                continue
-            content = json.loads(path.read_text())["dataset"]["content_hash"]
-            if content != stored["content_hash"]:
+            content = read_record(path).get("dataset", {}).get("content_hash")
+            if stored and content and content != stored["content_hash"]:
                 raise UserError(
                     f"{path.parent} was trained on another content of {dataset} ({content[:12]}, now "
                     f"{stored['content_hash'][:12]}), so it cannot be compared with. Train it again: cqlbench retry "

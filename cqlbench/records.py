@@ -43,7 +43,10 @@ def read_record(path: Path) -> dict[str, Any]:
     if path.name == runs.TIMING:
         _check(path, content, {key: _NUMBER for key in content if "seconds_" in key})
     if path.name == runs.PROVENANCE:
-        _check(path, content.get("dataset", {}), _DATASET)
+        dataset = content.get("dataset", dict.fromkeys(_DATASET))
+        _check(path, dataset, _DATASET)
+        if lacking := [key for key in ("content_hash", "ref_min", "ref_max") if key not in dataset]:
+            raise _refusal(path, f"says nothing of its dataset's {lacking[0]}")
         _check(path, content.get("packages", {}), {name: (str,) for name in content.get("packages", {})})
     return content
 

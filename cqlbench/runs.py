@@ -121,7 +121,9 @@ class Run:
     def name(self) -> str:
         """`<algorithm>/<readable settings>-<config hash>`; the class name stands for a user's own method."""
         short = self.algorithm.rpartition(":")[2]
-        settings = [f"{key}={readable(value)}" for key, value in self.config.changed().items()]
+        # One word each, whatever a text says: it neither leaves the folder nor ends the setting.
+        words_of = {key: re.sub(r"[^\w.+-]+", "_", readable(value)) for key, value in self.config.changed().items()}
+        settings = [f"{key}={word}" for key, word in words_of.items()]
         words = ",".join([*settings, f"updates={self.protocol.updates}"])
         # A folder's name is at most 255 bytes long; the hash alone tells runs apart.
         return f"{short}/{words[:200]}-{self.config_hash}"

@@ -53,6 +53,15 @@ KEYS = {
 }
 
 
+# Columns that each table of a run has.
+_NEEDED = {
+    runs.TRAIN: ("update",),
+    runs.EVALUATION: ("update", "episodes", "return_mean", "return_std"),
+    runs.EPISODES: ("update", "episode", "return", "length", "terminated"),
+    runs.VALUES: ("update", "start", "states"),
+}
+
+
 def collect_tables(suite: Suite, results: Path) -> dict[str, pd.DataFrame]:
     """All five, by the name of their file. Raises UserError as `collect_scores`."""
     return {
@@ -73,9 +82,9 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
     """
     further = [axis for axis in suite.axes if axis != "cql_alpha"]
     rows: list[dict[str, Any]] = []
-    for method, run, folder in _folders(suite, results):
+    for method, run, folder in _results(suite, results):
         evaluations = _read_run_table(folder / runs.EVALUATION)
-        status = read_record(folder / runs.STATUS).get("status", "missing")
+        status = read_record(folder / runs.STATUS)["status"]
         points = [int(row["update"]) for row in evaluations]
         if status == "done" and points != run.protocol.evaluation_points():
             raise UserError(
@@ -83,7 +92,7 @@ def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
                 f"not {run.protocol.evaluation_points()}. Train the run again."
             )
         provenance = read_record(folder / runs.PROVENANCE)
-        if not evaluations or (status != "done" and "dataset" not in provenance):
+        if not evaluations:
             continue
         if "dataset" not in provenance:
             raise UserError(f"{folder / runs.PROVENANCE} does not name the run's dataset. Train the run again.")
@@ -190,7 +199,7 @@ def collect_values(suite: Suite, results: Path) -> pd.DataFrame:
     """
     rows = [
         {"dataset": run.dataset, "method": method.label, "seed": run.seed, **row}
-        for method, run, folder in _folders(suite, results)
+        for method, run, folder in _results(suite, results)
         for row in _read_run_table(folder / runs.VALUES)
     ]
     table = pd.DataFrame(rows, columns=VALUE_COLUMNS)
@@ -208,7 +217,7 @@ def collect_training(suite: Suite, results: Path) -> pd.DataFrame:
             "metric": metric,
             "value": value,
         }
-        for method, run, folder in _folders(suite, results)
+        for method, run, folder in _results(suite, results)
         for last in _read_run_table(folder / runs.TRAIN)[-1:]
         for metric, value in last.items()
         if metric != "update"
@@ -223,9 +232,7 @@ def collect_episodes(suite: Suite, results: Path) -> pd.DataFrame:
     `terminated` is 1 where the task's own rule ended the episode and 0 where the time limit did.
     """
     rows = []
-    for method, run, folder in _folders(suite, results):
-        if read_record(folder / runs.STATUS).get("status") not in runs.RESULTS_OF_TRAINING:
-            continue
+    for method, run, folder in _results(suite, results):
         episodes = _read_run_table(folder / runs.EPISODES)
         references = read_record(folder / runs.PROVENANCE)["dataset"]
         rows += [
@@ -274,16 +281,28 @@ def _folders(suite: Suite, results: Path) -> Iterator[tuple[Method, Run, Path]]:
         yield method, run, run.folder(results)
 
 
+def _results(suite: Suite, results: Path) -> Iterator[tuple[Method, Run, Path]]:
+    """Those that came to a result. Of others a folder may still hold what an earlier attempt has left."""
+    for method, run, folder in _folders(suite, results):
+        if read_record(folder / runs.STATUS).get("status") in runs.RESULTS_OF_TRAINING:
+            yield method, run, folder
+
+
 def _read_run_table(path: Path) -> list[dict[str, Any]]:
     """The rows of a run's CSV; none where the run did not come so far as to write it.
 
     One that diverged before its first log has written an empty file. Not by pandas, which takes a millisecond to begin.
-    Raises UserError where a row is not as long as the header.
+    Raises UserError where it is no CSV, lacks a column, or has a row that is not as long as the header.
     """
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        columns, *rows = [*csv.reader(file)] or [[]]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            columns, *rows = [*csv.reader(file)] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no CSV ({error}). Train the run again.") from error
+    if rows and (lacking := [name for name in _NEEDED[path.name] if name not in columns]):
+        raise UserError(f"{path} has no column {lacking[0]}. Train the run again.")
     if any(len(row) != len(columns) for row in rows):
         raise UserError(f"{path} is cut short. Train the run again.")
     return [dict(zip(columns, map(_cell, row), strict=True)) for row in rows]

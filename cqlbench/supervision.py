@@ -72,8 +72,9 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
     found, finished = _content(folder / runs.TIMING), _content(folder / runs.FINISHED)
     # A request to stop reaches this process alone; it has to end the child too.
     signal.signal(signal.SIGTERM, _stop)
-    # One that goes on from a checkpoint continues the log.
+    # One that goes on from a checkpoint continues the log; what others said in it is not its own.
     with (folder / runs.LOG).open("a" if (folder / runs.CHECKPOINTS).is_dir() else "w") as log:
+        begin = log.tell()
         # A group of its own, to end all of it at once; not a session, which would have its own share of the processor.
         child = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent, process_group=0
@@ -93,7 +94,7 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
                 # A run that an earlier attempt has finished stays whole: whether it is this one, the next may know.
                 if not noted:
                     _add_job_times(folder / runs.TIMING)
-                status, reason = _what_happened(code, (folder / runs.LOG).read_text(errors="replace"), time_limit)
+                status, reason = _what_happened(code, _said(folder / runs.LOG, begin), time_limit)
                 write_json(folder / runs.STATUS, {"status": status, "reason": reason, "update": None})
                 return f"{status}: {reason}"
             # It was killed between its last two files.
@@ -106,7 +107,11 @@ def supervise(command: list[str], folder: Path, time_limit: float | None = None)
 
 
 def _content(file: Path) -> str:
-    return file.read_text() if file.is_file() else ""
+    return file.read_text(errors="replace") if file.is_file() else ""
+
+
+def _said(log: Path, begin: int) -> str:
+    return log.read_bytes()[begin:].decode(errors="replace")
 
 
 def _add_job_times(timing: Path) -> None:

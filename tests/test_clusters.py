@@ -41,6 +41,12 @@ def test_the_profile_plans_the_same_jobs_in_fewer_pieces(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_number_of_jobs_makes_no_cluster_of_this_machine(tmp_path):
+    printed = plan(tmp_path, "--cores", 2, "--jobs", 2)
+    assert "Group job" not in printed and "runtime=" not in printed
+
+
+@pytest.mark.slow
 def test_a_job_on_a_node_is_the_run_that_it_is_told(tmp_path):
     """As Slurm's executor tells it: the commas of a run's name once stood for other wildcards."""
     name = next(

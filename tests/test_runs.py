@@ -66,3 +66,22 @@ def test_the_last_update_is_always_evaluated():
     assert Protocol(updates=3, evaluate_every=4).evaluation_points() == [3]
     with pytest.raises(UserError, match="updates"):
         Protocol(updates=0)
+
+
+def test_texts_of_settings_stay_one_word_of_a_folder(tmp_path):
+    method = tmp_path / "own.py"
+    method.write_text(
+        "from dataclasses import dataclass\nfrom cqlbench.algorithms.configs import MethodConfig\n"
+        "@dataclass(frozen=True)\nclass Config(MethodConfig):\n    layers: str = 'none'\n"
+        "class Own:\n    pass\nOwn.Config = Config\n"
+    )
+    names = set()
+    for text in ("../../../../../up", "64,64", "/etc", "a'b\"c", "64 64"):
+        run = make_run("hopper/medium-v0", f"{method}:Own", {"layers": text}, Protocol(), 0)
+        folder = run.folder(tmp_path)
+        assert (tmp_path / "runs").resolve() in folder.resolve().parents and len(
+            folder.relative_to(tmp_path).parts
+        ) == 6
+        assert folder.parent.name.count(",") == 1 and not set(folder.name) & set("'\" ")
+        names.add(folder.parent.name)
+    assert len(names) == 5

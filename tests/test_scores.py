@@ -28,8 +28,8 @@ def test_one_row_per_evaluation_with_the_contract_columns(tmp_path):
     make_results(suite, tmp_path)
     scores = collect_scores(suite, tmp_path)
     assert list(scores.columns) == [*SCORE_COLUMNS, "num_action_samples", "num_transitions"]
-    # All runs evaluate 4 times, but one is missing and one failed after its second evaluation.
-    assert len(scores) == (len(suite.runs()) - 2) * 4 + 2
+    # All runs evaluate 4 times, but one is missing and one failed, whose two evaluations are no result.
+    assert len(scores) == (len(suite.runs()) - 2) * 4
     expected = (scores["return_mean"] - REF_MIN) / (REF_MAX - REF_MIN)
     assert scores["score"].tolist() == pytest.approx(expected.tolist())
     assert scores["score"].abs().max() < 2  # 0-1, not x100
@@ -82,8 +82,7 @@ def test_training_is_what_each_run_logged_last(tmp_path):
     losses = training[training["metric"] == "td_loss"]
     assert (losses["value"] == 0.5 * losses["update"]).all()
     assert not losses.duplicated(["dataset", "method", "seed"]).any()
-    started = collect_runs(suite, tmp_path).query("update > 0")
-    assert len(losses) == len(started)
+    assert len(losses) == len(collect_runs(suite, tmp_path).query("status == 'done'"))
 
 
 def test_missing_and_failed_runs_are_named(tmp_path):
@@ -159,3 +158,28 @@ def test_a_table_whose_last_row_is_cut_short_is_an_error(tmp_path):
     path.write_text(path.read_text()[:-20].rpartition(",")[0])
     with pytest.raises(UserError, match=r"values\.csv is cut short"):
         collect_values(suite, tmp_path)
+
+
+def test_what_a_failed_run_found_of_an_earlier_one_is_no_result(tmp_path):
+    suite = make_suite(tmp_path)
+    make_results(suite, tmp_path)
+    _, run = suite.runs()[0]
+    status = run.folder(tmp_path) / runs.STATUS
+    status.write_text(json.dumps({"status": "failed", "reason": "no memory", "update": None}))
+    table = collect_runs(suite, tmp_path)
+    of_run = (table["folder"] == run.folder(tmp_path).relative_to(tmp_path).as_posix()).to_numpy()
+    (method,) = table["method"][of_run]
+    for collect in (collect_scores, collect_values, collect_training, collect_episodes):
+        found = collect(suite, tmp_path).query("dataset == @run.dataset and method == @method and seed == @run.seed")
+        assert found.empty, collect
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"update,\xff\n1,2\n", "is no CSV"), (b"a,b\n1,2\n", "has no column")]
+)
+def test_a_table_that_no_run_writes_is_one_sentence(tmp_path, content, reason):
+    suite = make_suite(tmp_path)
+    make_results(suite, tmp_path)
+    (suite.runs()[0][1].folder(tmp_path) / runs.EVALUATION).write_bytes(content)
+    with pytest.raises(UserError, match=reason):
+        collect_scores(suite, tmp_path)

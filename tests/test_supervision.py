@@ -174,3 +174,11 @@ def test_an_attempt_that_took_the_finished_run_away_leaves_none(tmp_path):
     lines = f"import os, sys; os.remove({str(tmp_path / runs.FINISHED)!r}); sys.exit('broken')"
     assert supervise([sys.executable, "-c", lines], tmp_path) == "failed: broken"
     assert "cpu_seconds_job" in json.loads((tmp_path / runs.TIMING).read_text())
+
+
+def test_only_its_own_words_are_its_reason(tmp_path):
+    """An earlier attempt's are in the log too, where the run goes on from a checkpoint."""
+    (tmp_path / runs.CHECKPOINTS).mkdir()
+    (tmp_path / runs.LOG).write_text("MemoryError\n")
+    assert supervise([sys.executable, "-c", "import os; os._exit(3)"], tmp_path) == "failed: no output"
+    assert (tmp_path / runs.LOG).read_text() == "MemoryError\n"

@@ -117,7 +117,7 @@ def test_other_data_and_failed_runs_are_refused(made, tmp_path):
         refuse_other_runs(suite, tmp_path / "nothing")
     methods = {"sac": {"taken_from": str(tables)}}
     suite = suite_of(tmp_path, None, methods=methods, headline={})
-    with pytest.raises(UserError, match=f"seed 1 of sac on hopper/random-expert-v0 in {tables} is failed"):
+    with pytest.raises(UserError, match=f"{tables} lacks seed 1 of sac on hopper/random-expert-v0"):
         refuse_other_runs(suite, results / "datasets")
     suite = suite_of(tmp_path, tmp_path / "nowhere")
     with pytest.raises(UserError, match="nowhere has no scores.csv and runs.csv"):

@@ -27,7 +27,7 @@ def suite_of(folder: Path, name: str, methods: list[str], datasets: list[str]) -
 def write_statistics(suite: Suite, results: Path, difference: float) -> None:
     rows = [
         {
-            "method": method.label, "family": method.family, "dataset": dataset, "seeds": 2, "failed": 0,
+            "method": method.label, "family": method.family, "dataset": dataset, "seeds": 2, "failed": 0, "diverged": 0,
             "predicted_value": 10.0, "true_discounted_return": 10.0 - difference, "difference_mean": difference,
             "difference_low": difference - 1, "difference_high": difference + 1,
         }
@@ -65,6 +65,7 @@ def test_the_page_shows_differences_and_tells_what_is_not_there(suites, tmp_path
     path = tmp_path / "suites" / "wide" / "statistics" / "table.csv"
     table = pd.read_csv(path)
     table.loc[table["method"] == "cql", ["seeds", "failed"]] = [1, 1]
+    table.loc[table["method"] == "sac", "diverged"] = 1
     table.loc[table["method"] == "cql", ["difference_low", "difference_high"]] = None
     write_table(table, path)
     page = write_value_table(suites, tmp_path, tmp_path)
@@ -72,7 +73,7 @@ def test_the_page_shows_differences_and_tells_what_is_not_there(suites, tmp_path
         "| predicted minus true value | hopper/medium-v0 | hopper/medium-replay-v0 |",
         "| --- | --- | --- |",
         "| sac-4 | **-40.2** (-41.2 to -39.2) | – |",
-        "| SAC | **-40.2** (-41.2 to -39.2) | **12,346** (12,345 to 12,347) |",
+        "| SAC | **-40.2** (-41.2 to -39.2) | **12,346** (12,345 to 12,347); 1 of 2 diverged |",
         "| BC | – | – |",
         "| CQL | **12,346**; 1 of 2 failed | **12,346**; 1 of 2 failed |",
     ]

@@ -32,8 +32,9 @@ class Entry:
     source: str | None = None
 
 
-# Words of `cqlbench train` that a user's own config cannot take for itself.
+# Words of `cqlbench train` and of the workflow that a user's own config cannot take for itself.
 RESERVED = {
+    "run", "suite",
     "dataset", "method", "seed", "updates", "evaluate_every", "episodes", "value_states", "out", "results", "device",
     "checkpoint_every", "resume", "tensorboard", "keep_going", "time_limit",
 }  # fmt: skip
@@ -79,7 +80,7 @@ def find_algorithm(name: str) -> Entry:
                 f"@dataclass(frozen=True) and write its type, {key}: {type(value).__name__} = {value!r}."
             )
     if taken := sorted(RESERVED & fields):
-        raise UserError(f"method: {taken[0]!r} in the Config of {name} is a word of `cqlbench train`; rename it.")
+        raise UserError(f"method: {taken[0]!r} in the Config of {name} is a word of cqlbench's own; rename it.")
     try:
         source = hashlib.sha256(Path(inspect.getfile(own)).read_bytes()).hexdigest()[:12]
     except (TypeError, OSError) as error:

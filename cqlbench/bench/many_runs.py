@@ -301,7 +301,7 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
     """A sentence per step, and one per bound on the largest suite."""
     largest = max(row.runs for row in rows)
     sentences = []
-    if len({row.runs for row in rows}) > 1:
+    if len({row.runs for row in rows if row.runs >= largest / 10}) > 1:
         for step in dict.fromkeys(row.step for row in rows):
             grows = exponent(rows, step)
             outcome = "linear or better" if grows <= LINEAR else "worse than linear"

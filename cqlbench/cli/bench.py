@@ -228,7 +228,7 @@ def many_runs(
     from cqlbench.bench.many_runs import TABLE, measure_many_runs, steps, verdicts
     from cqlbench.bench.tables import write_rows
 
-    sizes = _whole_numbers("--runs", runs, "1000,10000")
+    sizes = sorted(set(_whole_numbers("--runs", runs, "1000,10000")))
     with _bar(len(sizes) * len(steps(Path()))) as advance:
         rows = measure_many_runs(sizes, advance)
     for row in rows:

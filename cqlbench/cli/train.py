@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -89,6 +88,7 @@ def evaluate(
     """Run episodes of a finished run's policy and print their returns."""
     import statistics
 
+    from cqlbench.records import read_record
     from cqlbench.trained import evaluate_run
 
     outcome = evaluate_run(folder, episodes)
@@ -96,7 +96,10 @@ def evaluate(
         ending = "terminated" if episode.terminated else "cut by the time limit"
         print(f"episode {number:3d}  return {episode.return_:9.1f}  {episode.length:5d} steps, {ending}")
     mean = statistics.fmean(episode.return_ for episode in outcome)
-    references = json.loads((folder / runs.PROVENANCE).read_text())["dataset"]
+    references = read_record(folder / runs.PROVENANCE).get("dataset", {})
+    if references.get("ref_min") is None or references.get("ref_max") is None:
+        print(f"mean return {mean:.1f} over {episodes} episodes; no references are known, so it has no score")
+        return
     score = score_of(mean, references["ref_min"], references["ref_max"])
     print(f"mean return {mean:.1f} over {episodes} episodes, score {100 * score:.1f} (0 random, 100 expert)")
 

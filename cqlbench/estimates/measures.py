@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from cqlbench.estimates.fqe import Policy, Settings, fit
 from cqlbench.estimates.tables import COLUMNS
 from cqlbench.losses import soft_maximum
 from cqlbench.networks.critic import CriticEnsemble
+from cqlbench.records import read_record
 from cqlbench.seeding import generator_for, seed_for
 from cqlbench.simulation import run_together, start_episodes
 from cqlbench.trained import Trained, load_trained
@@ -68,7 +68,7 @@ def estimate_run(folder: Path, datasets: Path, held_out: HeldOut | None, setting
     trained = load_trained(folder)
     # As the run was trained: a dataset that stays on the disk stays there.
     dataset = load(run.dataset, datasets, mapped=config.buffer_transitions is not None)
-    content = json.loads((folder / runs.PROVENANCE).read_text())["dataset"]["content_hash"]
+    content = read_record(folder / runs.PROVENANCE).get("dataset", {}).get("content_hash") or "not known"
     if dataset.content_hash != content:
         raise UserError(
             f"{folder}: was trained on another content of {run.dataset} ({content[:12]}) than is there now "
@@ -109,7 +109,7 @@ def _status(folder: Path) -> str:
     path = folder / runs.STATUS
     if not path.is_file():
         raise UserError(f"{folder} has no {runs.STATUS}: the run has not finished. Train it first.")
-    return json.loads(path.read_text())["status"]
+    return read_record(path)["status"]
 
 
 def _complete(row: dict[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ FIGURE_TEXTS = {
     ),
     "learning-curves": FigureText(
         "Score while training",
-        "The line is the mean over seeds after so many updates, the band runs from the lowest seed to the highest. A "
+        "The line is the mean over the seeds that got so far, the band runs from the lowest seed to the highest. A "
         "curve that is still rising at its end would need a larger budget before it says what the method can do.",
         "Mean score against updates for each method, one panel per dataset.",
     ),

@@ -125,10 +125,11 @@ def taken(runs: pd.DataFrame) -> list[Row]:
 
 
 def left_out(holes: pd.DataFrame) -> list[Row]:
-    """The finished runs of holes.csv, a row for those of one method with the same seeds and reason: `method`, `seeds`,
-    `because` and `datasets`.
+    """The runs of holes.csv that came to a result and are in no aggregate, a row for those of one method with the same
+    seeds and reason: `method`, `seeds`, `because` and `datasets`.
     """
-    finished = holes[holes["status"] == "done"]
+    apart = holes["because"].str.endswith("leaves the aggregates")
+    finished = holes[(holes["status"] == run_files.DONE) | (apart & (holes["status"] == run_files.DIVERGED))]
     found: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}
     for (method, because, dataset), group in finished.groupby(["method", "because", "dataset"]):
         found.setdefault((method, because, tuple(sorted(group["seed"]))), []).append(dataset)

@@ -19,7 +19,7 @@ from cqlbench.writers import write_text
 TABLE = "values.csv"
 PAGE = "values.md"
 COLUMNS = [
-    "method", "family", "dataset", "suite", "seeds", "failed", "predicted_value", "true_discounted_return",
+    "method", "family", "dataset", "suite", "seeds", "failed", "diverged", "predicted_value", "true_discounted_return",
     "difference_mean", "difference_low", "difference_high",
 ]  # fmt: skip
 
@@ -72,7 +72,7 @@ def _require_same_runs(suites: Sequence[Suite]) -> None:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A row per method, a column per dataset: the mean difference, its interval, and how many seeds failed, if any.
+    """A row per method, a column per dataset: the mean difference, its interval, and seeds that failed or diverged.
 
     A dash stands for what was not run or has no value.
     """
@@ -88,6 +88,8 @@ def _cell(row: dict[str, Any]) -> str:
     cell = f"**{number(row['difference_mean'])}**" if pd.notna(row["difference_mean"]) else number(None)
     if pd.notna(row["difference_low"]):
         cell += f" ({number(row['difference_low'])} to {number(row['difference_high'])})"
+    if row["diverged"]:
+        cell += f"; {row['diverged']} of {row['seeds']} diverged"
     return cell + (f"; {row['failed']} of {row['failed'] + row['seeds']} failed" if row["failed"] else "")
 
 

@@ -24,11 +24,11 @@ def final_scores(scores: pd.DataFrame, runs: pd.DataFrame, values: pd.DataFrame)
     `difference_mean` is predicted minus true value, paired over the states of the data; `difference_low` and
     `difference_high` are its Student's interval over these states, which is about this one run and no other seed.
     """
-    scores = with_scores(scores)
+    last = scores.groupby(KEYS)["update"].transform("max")
+    scores = with_scores(scores.assign(last=scores["update"] == last))
     finals = scores.merge(runs[[*KEYS, "updates"]], on=KEYS)
     done = (finals["status"] == DONE) & (finals["update"] == finals["updates"])
-    last = finals["update"] == finals.groupby(KEYS)["update"].transform("max")
-    finals = finals[done | (last & (finals["status"] == DIVERGED))]
+    finals = finals[done | (finals["last"] & (finals["status"] == DIVERGED))]
     best = scores.groupby(KEYS, as_index=False).agg(best=("score", "max"))
     differences = ["difference_mean", "difference_standard_error", "states"]
     paired = values.loc[values["start"] == "data", [*KEYS, "update", *differences]]

@@ -5,7 +5,6 @@ Reads finished runs and asks their critics and policies; see `cqlbench.theory.lq
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from cqlbench.diagnostics import has_value
 from cqlbench.environments.controllers import LinearPolicy, optimal_policy
 from cqlbench.environments.linear_quadratic import benchmark_problem
 from cqlbench.errors import UserError
+from cqlbench.records import read_record
 from cqlbench.runs import Run
 from cqlbench.seeding import seed_for
 from cqlbench.suites import Suite
@@ -112,8 +112,7 @@ def measure(suite: Suite, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _status(run: Run, results: Path) -> str:
-    path = run.folder(results) / runs.STATUS
-    return json.loads(path.read_text())["status"] if path.is_file() else "missing"
+    return read_record(run.folder(results) / runs.STATUS).get("status", "missing")
 
 
 def _measure_run(trained: Trained, behaviour: LinearPolicy) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -165,3 +165,9 @@ def test_at_the_margin_either_verdict_is_wrong_in_at_most_one_case_of_twenty(tru
         counts["not reproduced"] += low > reproduction.MARGIN or high < -reproduction.MARGIN
     # Two standard errors of such a count above 5 %.
     assert max(counts.values()) / repetitions < 0.06
+
+
+def test_a_run_that_diverged_counts_among_the_others():
+    table = finals([*around(THEIRS, 0.01, 2), 0.0], updates=[1_000_000, 1_000_000, 500])
+    (row,) = judge(table).to_dict("records")
+    assert row["seeds"] == 3 and row["updates"] == 1_000_000 and row["score_mean"] < THEIRS / 1.4

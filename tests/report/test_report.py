@@ -58,9 +58,14 @@ def test_finished_runs_are_left_out_together():
         [("b", "bc", 3), ("b", "bc", 1), ("a", "bc", 1), ("a", "bc", 3), ("a", "sac", 1)],
         columns=["dataset", "method", "seed"],
     ).assign(status="done", because="lacking")
-    rows = left_out(pd.concat([holes, holes.assign(status="failed", seed=7)]))
+    gone = {"status": "diverged", "because": "the method lacks this seed, so the seed leaves the aggregates"}
+    counts = {"status": "diverged", "because": "it diverged; its last evaluation counts"}
+    others = [holes.assign(status="failed", seed=7), holes[:1].assign(seed=8, **gone), holes.assign(seed=9, **counts)]
+    rows = left_out(pd.concat([holes, *others]))
+    assert ["leaves the aggregates" in row["because"] for row in rows] == [False, True, False]
     assert [(row["method"], row["seeds"], row["datasets"]) for row in rows] == [
         ("bc", (1, 3), ["a", "b"]),
+        ("bc", (8,), ["b"]),
         ("sac", (1,), ["a"]),
     ]
 

@@ -11,7 +11,7 @@ rule train:
         # Given to a cluster; more at each attempt, for a run that cannot go on from where it was.
         mem_mb=lambda wildcards, attempt: attempt * (costs.run_memory_mb(RUNS[wildcards.run]) + AROUND_MB),
         runtime=lambda wildcards, attempt: (
-            attempt * costs.run_minutes(RUNS[wildcards.run], rates(), TIME_LIMITS[wildcards.run])
+            attempt * costs.run_minutes(RUNS[wildcards.run], rates(), TIME_LIMITS[wildcards.run]) if ON_NODES else None
         ),
         gpu=lambda wildcards: 1 if DEVICE else None,
     params:
