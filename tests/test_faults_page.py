@@ -34,3 +34,12 @@ def fault_table(faults: pd.DataFrame) -> str:
 def test_the_page_has_the_table(table):
     rows = pd.read_csv(TABLES / {kill_table: "kills.csv", fault_table: "faults.csv"}[table])
     assert table(rows) in (TOP / "docs" / "faults.md").read_text()
+
+
+def test_the_page_says_what_checkpoints_cost():
+    costs = pd.read_csv(TABLES.parent / "quick" / "costs.csv").set_index("work")
+    share = costs["share_of_cpu"]["checkpoints"]
+    assert (
+        share < 0.01
+        and f"checkpoints took {100 * share:.2f} % of the CPU time" in (TOP / "docs" / "faults.md").read_text()
+    )

@@ -33,6 +33,7 @@ from cqlbench.report.pages import (
 )  # fmt: skip
 from cqlbench.report.papers import REFERENCES, TABLE, bibliography, cited, latex_table
 from cqlbench.report.suite_facts import suite_facts
+from cqlbench.runs import DIVERGED
 from cqlbench.scores import AXIS, EPISODES, RUNS, SCORES, TRAINING, VALUES, read_table, write_table
 from cqlbench.statistics import CONFIDENCE, FINER, REPETITIONS, TAIL
 from cqlbench.statistics import FOLDER as STATISTICS
@@ -105,6 +106,7 @@ def write_report(folder: Path, results: Path, suite: Suite | None = None) -> Pat
         scored=scored,
         measures=sections.measures(tables["diagnostics"], runs, facts.datasets),
         valueless=sections.valueless(table),
+        without_diverged=", without the runs that diverged before it" if (runs["status"] == DIVERGED).any() else "",
         safety=sections.safety(tables["safety"]),
         unfinished=rows_of(runs[runs["status"] != "done"]),
         taken=sections.taken(runs),
