@@ -59,6 +59,7 @@ METRICS = ("td_loss", "q_data", "conservative_gap", "actor_loss", "q_policy", "e
 class Row(NamedTuple):
     """One line of many_runs.csv: what a command took of the clock, and at most of memory, on a suite of so many runs.
 
+    A child's peak begins with what this process has, and is no lower.
     `written_mb` is the size of what it left, 0 for a command that only prints.
     """
 
