@@ -239,7 +239,10 @@ class TestRetry:
         folder = load_suite(suite_file).runs()[0][1].folder(tmp_path / "results")
         folder.mkdir(parents=True)
         (folder / runs.STATUS).write_text(json.dumps({"status": "done", "reason": None}))
-        made_of = {"code_fingerprint": code_fingerprint(), "dataset": {"content_hash": "these"}}
+        made_of = {
+            "code_fingerprint": code_fingerprint(),
+            "dataset": {"content_hash": "these", "ref_min": 0.0, "ref_max": 1.0},
+        }
         (folder / runs.PROVENANCE).write_text(json.dumps(made_of))
         return suite_file, folder
 
