@@ -76,9 +76,9 @@ def collect_tables(suite: Suite, results: Path) -> dict[str, pd.DataFrame]:
 def collect_scores(suite: Suite, results: Path) -> pd.DataFrame:
     """One row per run and evaluation point: SCORE_COLUMNS, then one column per swept axis other than cql_alpha.
 
-    Value columns are those of states of the data, empty for a method without a value. Runs that never wrote an
-    evaluation have no row here; `collect_runs` names them. Raises UserError where a finished run lacks evaluations,
-    or where runs of one dataset were trained on different contents.
+    Value columns are those of states of the data, empty for a method without a value. Runs that came to no result, or
+    never wrote an evaluation, have no row here; `collect_runs` names them. Raises UserError where a finished run lacks
+    evaluations, or where runs of one dataset were trained on different contents.
     """
     further = [axis for axis in suite.axes if axis != "cql_alpha"]
     rows: list[dict[str, Any]] = []
